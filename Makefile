@@ -1,0 +1,47 @@
+# make lab    open the workbook in JupyterLab            make test   run every cell and every test
+# make build  make the notebooks from solutions/*.py     make bench  measure, and write benchmarks/RESULTS.md
+# Each makes .venv and installs by itself. `make lab TORCH=cpu` takes PyTorch from its own CPU index (a smaller download).
+PYTHON ?= python3
+# The tested versions. `make test CONSTRAINTS=` takes the newest that pyproject.toml allows.
+CONSTRAINTS ?= -c constraints.txt
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ifeq ($(TORCH),cpu)
+PIP += --extra-index-url https://download.pytorch.org/whl/cpu
+endif
+
+.PHONY: lab test build bench constraints clean
+
+lab: .venv/.lab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: .venv/.test
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+build: .venv/.test
+	$(BIN)/labs build
+
+bench: .venv/.test
+	$(BIN)/python -m benchmarks
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "The workbook needs Python 3.11 or newer, and $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.lab: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing the workbook into .venv; the first time this takes a few minutes."
+	$(PIP) $(CONSTRAINTS) -e .
+	@touch $@
+
+.venv/.test: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing the workbook and its tests into .venv; the first time this takes a few minutes."
+	$(PIP) $(CONSTRAINTS) -e '.[test]'
+	@touch $@ .venv/.lab
+
+# The exact versions that were tested: what a fresh install without constraints brings.
+constraints:
+	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) torch==2.13.0 && $(PIP) -e '.[test]'
+	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' | grep -vE '^(pip|setuptools|transformers-workbook)==' > constraints.txt
+
+clean:
+	rm -rf .venv

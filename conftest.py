@@ -1,0 +1,22 @@
+"""What holds for every test: a throw-away LABS_HOME, strict checks in the solved notebooks, no fight over the cores."""
+
+import os
+import tempfile
+
+import pytest
+
+_HOME = tempfile.TemporaryDirectory(prefix="labs-home-")
+
+
+def pytest_configure(config):
+    os.environ["LABS_HOME"] = _HOME.name  # a test never touches what a learner made
+    os.environ["PYTHONHASHSEED"] = "0"
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    # Set before nbval starts a notebook's kernel: in solutions/ a check that does not pass raises.
+    os.environ["LABS_STRICT"] = "1" if "solutions" in item.path.parts else "0"

@@ -1,0 +1,167 @@
+"""Where a model or data set is on this machine, asked for by the role that it plays in the course.
+
+`data/catalog.toml` is the one list. Offline, a role is a folder: installed from PyPI, or part of this repository. In hub
+mode (`LABS_MODE=hub`) it is a Hub id with a pinned revision. Files are verified against their sha256 once per install.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import tomllib
+from pathlib import Path
+
+from labs_utils.errors import WorkbookError
+from labs_utils.paths import ROOT, cache
+from labs_utils.session import mode
+from labs_utils.storage import read_json, update_json
+
+
+class Source(str):
+    """What `from_pretrained` and `load_dataset` take: a folder (offline) or a Hub id (hub mode), as a string.
+
+    Attributes:
+        role: the name it has in the course.
+        hub_id: its id on the Hub, in either mode, or None where it exists in this course only.
+        revision: the pinned commit in hub mode; `"main"`, which a folder ignores, offline. Pass it along:
+            `AutoModel.from_pretrained(encoder, revision=encoder.revision)`.
+        licence: the licence of the weights or the text.
+    """
+
+    role: str
+    hub_id: str | None
+    revision: str
+    licence: str
+
+
+def checkpoint(role: str) -> Source:
+    """Return where the model that plays `role` is: a verified folder offline, a pinned Hub id in hub mode.
+
+    Raises:
+        WorkbookError: unknown role, missing package, missing or damaged file; the message names the cure.
+
+    >>> encoder = checkpoint("encoder")
+    >>> encoder.hub_id
+    'sentence-transformers/all-MiniLM-L6-v2'
+    """
+    return _source("models", role)
+
+
+def dataset(role: str) -> Source:
+    """Return where the data set that plays `role` is: a verified folder offline, a pinned Hub id in hub mode.
+
+    A data set that was written for this course and is on no Hub is a folder in both modes.
+
+    Raises:
+        WorkbookError: unknown role, missing or damaged file; the message names the cure.
+    """
+    return _source("datasets", role)
+
+
+@functools.cache
+def entries(path: Path = ROOT / "data" / "catalog.toml") -> dict:
+    """The catalog as `{"models": {role: entry}, "datasets": {role: entry}}`."""
+    try:
+        return {"models": {}, "datasets": {}, **tomllib.loads(path.read_text(encoding="utf-8"))}
+    except FileNotFoundError:
+        raise WorkbookError(
+            f"{path} is missing. The workbook runs from a clone of its repository, installed with `pip install -e .`: "
+            "install it that way, or restore the file with `git checkout data`."
+        ) from None
+
+
+def _source(kind: str, role: str) -> Source:
+    known = entries()[kind]
+    if role not in known:
+        what = "model" if kind == "models" else "data set"
+        raise WorkbookError(f"No {what} plays the role {role!r}. The roles are: {', '.join(sorted(known))}.")
+    entry = known[role]
+    on_hub = mode() == "hub" and "hub" in entry
+    if on_hub:
+        source = Source(entry["hub"])
+    else:
+        folder = locate(role, entry)
+        verify(role, folder, entry)
+        source = Source(folder)
+    source.role, source.hub_id, source.licence = role, entry.get("hub"), entry["licence"]
+    source.revision = entry["revision"] if on_hub else "main"
+    return source
+
+
+def locate(role: str, entry: dict) -> Path:
+    """The folder of a role offline. A package is looked up in its metadata; its code is never imported."""
+    if "package" not in entry:
+        return ROOT / entry["folder"]
+    name, _, version = entry["package"].partition("==")
+    cure = f"Install it with: python -m pip install {entry['package']}"
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise WorkbookError(f"The role {role!r} needs the package {name}, which is not installed. {cure}") from None
+    if found.version != version:
+        raise WorkbookError(f"The role {role!r} needs {name} {version}, but {found.version} is installed. {cure}")
+    return Path(str(found.locate_file(entry["folder"])))
+
+
+def verify(role: str, folder: Path, entry: dict) -> None:
+    """Compare every file of a role with its sha256. A file that was verified before and hasn't changed costs a stat.
+
+    Raises:
+        WorkbookError: a file is missing or differs; the message names the file and the cure.
+    """
+    package = entry.get("package")
+    cure = f"python -m pip install --force-reinstall --no-deps {package}" if package else f"git checkout {entry['folder']}"
+    record, new = read_json(_record()), {}
+    for name, expected in entry.get("sha256", {}).items():
+        path = folder / name
+        if not path.is_file():
+            raise WorkbookError(f"{path}, a file of the role {role!r}, is missing. Restore it with: {cure}")
+        stat = path.stat()
+        stamp = [expected, stat.st_size, stat.st_mtime_ns]
+        if record.get(str(path)) == stamp:
+            continue
+        if sha256(path) != expected:
+            raise WorkbookError(f"{path}, a file of the role {role!r}, is damaged. Restore it with: {cure}")
+        new[str(path)] = stamp
+    if new:
+        _remember(new)
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record() -> Path:
+    return cache() / "verified.json"
+
+
+def _remember(stamps: dict) -> None:
+    try:
+        update_json(_record(), lambda record: record.update(stamps))
+    except WorkbookError:
+        pass  # a cache that can't be written costs a second verification next time, and harms nothing
+
+
+def seal(role: str, path: Path = ROOT / "data" / "catalog.toml") -> None:
+    """Rewrite the sha256 table of a role that lives in this repository, from the files in its folder now.
+
+    Raises:
+        WorkbookError: unknown role, or one that comes from a package.
+    """
+    known = entries(path)
+    kind = next((kind for kind in known if role in known[kind]), None)
+    if kind is None or "package" in known[kind][role]:
+        raise WorkbookError(f"{role!r} is no role whose files live in this repository.")
+    folder = path.parent.parent / known[kind][role]["folder"]
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "README.md")
+    lines = [f"[{kind}.{role}.sha256]", *(f'"{file.relative_to(folder).as_posix()}" = "{sha256(file)}"' for file in files)]
+    head, found, rest = path.read_text(encoding="utf-8").partition(f"{lines[0]}\n")
+    if not found:
+        raise WorkbookError(f"{path} has no line {lines[0]}; add it after the role's entry.")
+    after = rest.partition("\n\n")[2]  # the old table ends at the next empty line
+    text = head + "\n".join(lines) + "\n" + (f"\n{after}" if after else "")
+    part = path.with_suffix(".tmp")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    entries.cache_clear()

@@ -1,0 +1,26 @@
+"""The chapters there are. A new chapter adds one line; everything else is derived from it."""
+
+from labs_utils.errors import WorkbookError
+
+# number -> (file stem, title)
+CHAPTERS = {
+    "00": ("00_start_here", "Start here"),
+    "01": ("01_architectures", "Architectures and attention"),
+    "03": ("03_pipeline_internals", "Inside a pipeline"),
+    "04": ("04_tokenizers", "Tokenizers"),
+}
+
+
+def chapter(number: str) -> tuple[str, str]:
+    """Return (file stem, title) of a chapter.
+
+    Raises:
+        WorkbookError: there is no such chapter; the message lists those there are.
+
+    >>> chapter("04")
+    ('04_tokenizers', 'Tokenizers')
+    """
+    if number in CHAPTERS:
+        return CHAPTERS[number]
+    known = ", ".join(f"{key} {title}" for key, (_, title) in CHAPTERS.items())
+    raise WorkbookError(f"There is no chapter {number!r}. Give one of these numbers as text: {known}.")

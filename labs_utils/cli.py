@@ -1,0 +1,61 @@
+"""The `labs` command: `labs build`, `labs catalog`, `labs progress`."""
+
+import argparse
+import sys
+
+from labs_utils.errors import WorkbookError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; an error of the workbook's own is one sentence on standard error and exit status 1."""
+    parser = argparse.ArgumentParser(prog="labs", description="The Transformers Workbook's command.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="make the notebooks from solutions/*.py")
+    commands.add_parser("progress", help="show what you have done so far")
+    commands.add_parser("catalog", help="verify every model and data set that the course uses offline")
+    seal = commands.add_parser("seal", help="write the sha256 of a role's files into data/catalog.toml")
+    seal.add_argument("role", nargs="+")
+    chosen = parser.parse_args(arguments)
+    try:
+        return _COMMANDS[chosen.command](chosen)
+    except WorkbookError as error:
+        print(f"labs: {error}", file=sys.stderr)
+        return 1
+
+
+def _build(_) -> int:
+    from labs_utils.authoring import build
+    from labs_utils.paths import ROOT
+
+    for path in build():
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+def _progress(_) -> int:
+    from labs_utils.checks import progress
+
+    print(progress())
+    return 0
+
+
+def _catalog(_) -> int:
+    from labs_utils.catalog import entries, locate, verify
+
+    for kind in ("models", "datasets"):
+        for role, entry in entries()[kind].items():
+            verify(role, locate(role, entry), entry)
+            print(f"{kind[:-1]} {role}: {len(entry.get('sha256', {}))} files verified, {entry['licence']}")
+    return 0
+
+
+def _seal(chosen) -> int:
+    from labs_utils.catalog import seal
+
+    for role in chosen.role:
+        seal(role)
+        print(f"sealed {role}")
+    return 0
+
+
+_COMMANDS = {"build": _build, "progress": _progress, "catalog": _catalog, "seal": _seal}

@@ -1,0 +1,112 @@
+"""What every notebook does first: choose the mode, quiet the logs, fix the seeds, say where it runs."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from labs_utils.chapters import chapter
+from labs_utils.errors import WorkbookError
+
+SEED = 42
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "DISABLE_SAFETENSORS_CONVERSION": "1",  # otherwise loading a .bin from the Hub asks it to convert the file
+    "TOKENIZERS_PARALLELISM": "false",  # otherwise every DataLoader worker prints a warning about forks
+}
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+def mode() -> str:
+    """`"offline"` (the default) or `"hub"`, from the environment variable LABS_MODE."""
+    given = os.environ.get("LABS_MODE", "offline")
+    if given not in ("offline", "hub"):
+        raise WorkbookError(f"LABS_MODE is {given!r}; it can be 'offline' or 'hub'. Change it and restart the kernel.")
+    return given
+
+
+def device():
+    """The fastest `torch.device` here: CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def start(number: str) -> None:
+    """Begin chapter `number` (such as `"04"`): environment, seeds, plot style, and one line that says what runs where.
+
+    Offline mode keeps the Hugging Face libraries from opening a connection. They read that wish when they are
+    imported, so this call comes first in a notebook.
+
+    Raises:
+        WorkbookError: unknown chapter, unknown LABS_MODE, or a Hugging Face library that was imported too early.
+    """
+    _, title = chapter(number)
+    chosen = mode()
+    os.environ.update(_QUIET)
+    _set_offline(chosen == "offline")
+    _set_plot_style()
+    _set_seeds()
+    _quiet_progress_bars()
+    versions = " · ".join(f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch", "datasets"))
+    print(f"Chapter {number} · {title} | {versions} · Python {platform.python_version()} | {device()} | {chosen}")
+
+
+def _set_offline(offline: bool) -> None:
+    for name, value in _OFFLINE.items():
+        if offline:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
+    constants = sys.modules.get("huggingface_hub.constants")
+    if constants is not None and offline != bool(constants.HF_HUB_OFFLINE):
+        raise WorkbookError(
+            "A Hugging Face library was imported before lab.start() and has already chosen its mode. "
+            "Restart the kernel and run the notebook from its first cell."
+        )
+
+
+def _set_plot_style() -> None:
+    style = Path(__file__).with_name("workbook.mplstyle")
+    if "matplotlib" in sys.modules:
+        sys.modules["matplotlib"].rc_file(str(style))
+    else:
+        os.environ["MATPLOTLIBRC"] = str(style)  # read when the notebook imports matplotlib; costs nothing before
+
+
+def _set_seeds() -> None:
+    import numpy
+    import torch
+
+    random.seed(SEED)
+    numpy.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+def _quiet_progress_bars() -> None:
+    """A bar for a model that loads in a blink is noise; training loops still show theirs."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+@contextlib.contextmanager
+def expect_error(*kinds: type[BaseException]) -> Iterator[None]:
+    """Run a block that must fail with one of `kinds`; print the error, and complain if nothing fails.
+
+    >>> with expect_error(ZeroDivisionError):
+    ...     1 / 0
+    ZeroDivisionError: division by zero
+    """
+    names = " or ".join(kind.__name__ for kind in kinds)
+    try:
+        yield
+    except kinds as error:
+        print(f"{type(error).__name__}: {error}")
+    else:
+        raise AssertionError(f"This block was expected to raise {names}, but nothing was raised.")
