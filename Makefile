@@ -10,10 +10,13 @@ ifeq ($(TORCH),cpu)
 PIP += --extra-index-url https://download.pytorch.org/whl/cpu
 endif
 
+# In a container the user is often root, and Jupyter asks for a word before it serves root.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .PHONY: lab test build bench constraints clean
 
 lab: .venv/.lab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(ROOT) notebooks/00_start_here.ipynb
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4

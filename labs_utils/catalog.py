@@ -159,7 +159,7 @@ def seal(role: str, path: Path = ROOT / "data" / "catalog.toml") -> None:
     head, found, rest = path.read_text(encoding="utf-8").partition(f"{lines[0]}\n")
     if not found:
         raise WorkbookError(f"{path} has no line {lines[0]}; add it after the role's entry.")
-    after = rest.partition("\n\n")[2]  # the old table ends at the next empty line
+    after = f"\n{rest}".partition("\n\n")[2]  # the old table ends at the next empty line
     text = head + "\n".join(lines) + "\n" + (f"\n{after}" if after else "")
     part = path.with_suffix(".tmp")
     part.write_text(text, encoding="utf-8")

@@ -27,7 +27,8 @@ class TrainingCurve:
 
     def log(self, step: int, **values: float) -> None:
         """Add one point for every named value. Tensors are taken as numbers."""
-        self.data.append({"step": int(step), **{name: float(value) for name, value in values.items()}})
+        numbers = {name: float(getattr(value, "detach", lambda value=value: value)()) for name, value in values.items()}
+        self.data.append({"step": int(step), **numbers})
         self._stale = True
         if time.monotonic() - self._drawn_at >= _REDRAW_SECONDS:
             self._redraw()

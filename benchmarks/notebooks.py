@@ -1,0 +1,71 @@
+"""Starting the workbook, and running every notebook: alone, and through nbval against one plain process."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+
+from benchmarks import Row
+from labs_utils.chapters import CHAPTERS
+from labs_utils.paths import ROOT
+
+
+def rows():
+    """Import and start-up medians of seven; wall time and peak memory per notebook; nbval's overhead."""
+    yield Row("`import labs_utils`", _python("import labs_utils"), "s", 0.3)
+    yield Row("`lab.start()` after torch is imported", _python("import labs_utils as lab", "import torch", 'lab.start("04")'), "s", 0.5)
+    for stem, _ in CHAPTERS.values():
+        for folder in ("solutions", "notebooks"):
+            path = ROOT / folder / f"{stem}.ipynb"
+            plain, memory = _run([sys.executable, "-c", _PLAIN, str(path)], folder)
+            yield Row(f"{folder}/{stem}: cells as a script", plain, "s")
+            yield Row(f"{folder}/{stem}: peak memory of that process", memory, "GB", 2)
+            nbval, _ = _run([sys.executable, "-m", "pytest", "-p", "no:xdist", "-o", "addopts=", *_NBVAL, str(path)], folder)
+            yield Row(f"{folder}/{stem}: nbval", nbval, "s", 40)
+            yield Row(f"{folder}/{stem}: nbval over script", nbval / plain, "×", 1.3)
+
+
+_NBVAL = ["-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
+
+# The cells of a notebook in one process with IPython but no kernel, so that displays are rendered as in the notebook.
+_PLAIN = """
+import sys, nbformat
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.enable_matplotlib("inline")
+for cell in nbformat.read(sys.argv[1], as_version=4).cells:
+    if cell.cell_type == "code":
+        shell.run_cell(cell.source).raise_error()
+"""
+
+
+def _python(setup: str, *steps: str) -> float:
+    """The median wall time of the last step in seven new processes."""
+    *before, last = (setup, *steps)
+    code = "; ".join([*before, "import time; begin = time.perf_counter()", last, "print(time.perf_counter() - begin)"])
+    times = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(7)]
+    return statistics.median(float(done.stdout.split()[-1]) for done in times)
+
+
+def _run(command: list[str], folder: str) -> tuple[float, float]:
+    """Wall seconds and the peak resident gigabytes of the largest process."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "LABS_HOME": home, "LABS_STRICT": str(int(folder == "solutions"))}
+        probe = [sys.executable, "-c", _PROBE, *command]
+        begin = time.perf_counter()
+        done = subprocess.run(probe, capture_output=True, text=True, env=environment, cwd=ROOT)
+        wall = time.perf_counter() - begin
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command[-2:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return wall, float(done.stderr.split()[-1]) / 2**20
+
+
+_PROBE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
