@@ -1,9 +1,11 @@
 """Capture the attention weights of a model for one text, or for a padded batch of texts."""
 
 import contextlib
+import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from labs_utils.attention_maps.frame import Figure
 from labs_utils.errors import WorkbookError
 
 _LONGEST_TARGET = 40
@@ -48,18 +50,24 @@ def attention(
     if not texts or not all(one.strip() for one in texts):
         raise WorkbookError("There is no attention over an empty text. Give at least one word.")
     pairs = None if pair is None else [pair] if isinstance(pair, str) else list(pair)
+    if pairs is not None and len(pairs) != len(texts):
+        raise WorkbookError(f"{len(texts)} texts need as many pairs; {len(pairs)} were given.")
+    if max_new_tokens and len(texts) > 1 and not model.config.is_encoder_decoder:
+        # Alone, each text is continued without padding between it and what is generated.
+        return [attention(model, tokenizer, one, max_new_tokens=max_new_tokens) for one in texts]
     inputs = _encode(tokenizer, texts, pairs).to(model.device)
-    sequences = [inputs.sequence_ids(index) if tokenizer.is_fast else None for index in range(len(texts))]
+    sequences = [_sequences(inputs, index, tokenizer) for index in range(len(texts))]
+    mask = inputs["attention_mask"]
     inputs = _accepted(model, inputs)
     with torch.no_grad(), _eager(model), _evaluating(model):
         if model.config.is_encoder_decoder:
             inputs |= _decoder_inputs(model, tokenizer, inputs, target, max_new_tokens or _LONGEST_TARGET)
         elif max_new_tokens:
             inputs = _continued(model, tokenizer, inputs, max_new_tokens)
-            sequences = [None] * len(texts)
+            mask, sequences = inputs["attention_mask"], [None]
         output = model(**inputs, output_attentions=True)
     weights = _weights(output, model)
-    found = [_one(weights, inputs, index, tokenizer, sequences[index], model) for index in range(len(texts))]
+    found = [_one(weights, inputs, mask, index, tokenizer, sequences[index], model) for index in range(len(texts))]
     return found[0] if isinstance(text, str) else found
 
 
@@ -73,23 +81,101 @@ class Attention:
         special: the same keys; which tokens are special.
         second: position in `tokens["encoder"]` where a second text begins, or None.
         ids: the same keys; token ids.
-        model: the model that was watched.
+
+    Every view is a `Figure` with the weights that it draws on `.data`.
     """
 
-    def __init__(self, data: dict, tokens: dict, special: dict, ids: dict, second: int | None, model):
+    def __init__(self, data: dict, tokens: dict, special: dict, ids: dict, second: int | None, source: "_Source"):
         self.data, self.tokens, self.special, self.ids, self.second = data, tokens, special, ids, second
-        self.model = model
+        self._source = source
 
     def __repr__(self) -> str:
         parts = [f"{kind} {list(weights.shape)}" for kind, weights in self.data.items()]
         return f"attention [layers, heads, query, key]: {', '.join(parts)}"
+
+    def heads(self, layer: int = 0, head: int | None = None, kind: str | None = None, layers: Iterable[int] | None = None) -> Figure:
+        """Lines from every token to those that it looks at; heads, layers and (of an encoder–decoder) kinds can be chosen.
+
+        Args:
+            layer, head: what is shown first; the mean over all heads without a head.
+            kind: `"encoder"`, `"decoder"` or `"cross"`; all that there are unless given.
+            layers: bring only these into the page, for a long text or a large model.
+
+        Raises:
+            WorkbookError: there is no such layer, head or kind.
+        """
+        from labs_utils.attention_maps import views
+
+        return views.heads(self, layer, head, kind, layers)
+
+    def model(self, kind: str | None = None, layers: Iterable[int] | None = None, heads: Iterable[int] | None = None) -> Figure:
+        """A grid with the attention of every head (column) in every layer (row); a click enlarges one.
+
+        Args:
+            kind: as in `heads`. layers, heads: bring only these into the page.
+        """
+        from labs_utils.attention_maps import views
+
+        return views.model(self, kind, layers, heads)
+
+    def matrix(self, layer: int = 0, head: int = 0, kind: str | None = None) -> Figure:
+        """One head as a heat map, queries in rows and keys in columns, to four decimals, with the sums of both.
+
+        `.data` is the float32 tensor [query, key] of the head asked for.
+        """
+        from labs_utils.attention_maps import views
+
+        return views.matrix(self, layer, head, kind)
+
+    def query_key(self, layer: int = 0, head: int = 0, token: int = 0, kind: str | None = None) -> Figure:
+        """How one head arrives at its weights for one token: q·k by dimension, scores, softmax.
+
+        The model runs again and its own layers compute the queries and keys, rotary embeddings applied. `.data` holds the
+        head's `query` [query, dimension], `key` [key, dimension], `bias` (masks and relative positions), `scores` and
+        `weights`, the softmax of q·k · scaling + bias.
+
+        Raises:
+            WorkbookError: there is no such layer, head or token; or the model's layers do more than this to their scores.
+        """
+        from labs_utils.attention_maps import query_key
+
+        return query_key.query_key(self, layer, head, token, kind)
+
+    def cross(self, layer: int | None = None, head: int | None = None) -> Figure:
+        """What an encoder–decoder looks at in its source while it writes, one target token after another.
+
+        Args:
+            layer, head: what is shown first: the last layer and the mean over its heads unless given.
+        """
+        from labs_utils.attention_maps import views
+
+        return views.cross(self, layer, head)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """What is needed to run one example again: the model, its inputs (one row), and which positions are no padding."""
+
+    model: object
+    inputs: dict
+    kept: dict
 
 
 def _encode(tokenizer, texts: list[str], pairs: list[str] | None):
     if len(texts) > 1 and tokenizer.pad_token is None:
         raise WorkbookError("A batch of texts needs padding, and this tokenizer has no pad token. Give one text at a time.")
     arguments = (texts,) if pairs is None else (texts, pairs)
-    return tokenizer(*arguments, return_tensors="pt", padding=len(texts) > 1, truncation=True)
+    several = len(texts) > 1
+    # Padding on the right leaves every token its position, so a batch gives the weights that each text has alone.
+    side = {"padding_side": "right"} if several else {}
+    return tokenizer(*arguments, return_tensors="pt", padding=several, truncation=True, return_attention_mask=True, **side)
+
+
+def _sequences(inputs, index: int, tokenizer) -> list | None:
+    """For every token 0 or 1, the text that it is from (None for special ones); None where the tokenizer can't say."""
+    if tokenizer.is_fast:
+        return inputs.sequence_ids(index)
+    return inputs["token_type_ids"][index].tolist() if "token_type_ids" in inputs else None
 
 
 def _accepted(model, inputs) -> dict:
@@ -172,9 +258,9 @@ def _is_causal(model) -> bool:
     return any(flags) if flags else model.can_generate()
 
 
-def _one(weights: dict, inputs: dict, index: int, tokenizer, sequences, model) -> Attention:
+def _one(weights: dict, inputs: dict, mask, index: int, tokenizer, sequences, model) -> Attention:
     """Cut example `index` out of the batch, without its padding."""
-    real = inputs["attention_mask"][index].bool().cpu()
+    real = mask[index].bool().cpu()
     kept = {"encoder": real, "decoder": real}
     ids = {"encoder": inputs["input_ids"][index].cpu()[real].tolist()}
     if "decoder_input_ids" in inputs:
@@ -185,15 +271,15 @@ def _one(weights: dict, inputs: dict, index: int, tokenizer, sequences, model) -
         ids = {"decoder": ids["encoder"]}
     data = {}
     for kind, tensor in weights.items():
-        rows = kept["decoder" if kind == "cross" else kind]
-        columns = kept["encoder" if kind == "cross" else kind]
+        rows, columns = kept["decoder" if kind == "cross" else kind], kept["encoder" if kind == "cross" else kind]
         data[kind] = tensor[:, index][:, :, rows][:, :, :, columns].contiguous()
     special = {side: [one in tokenizer.all_special_ids for one in found] for side, found in ids.items()}
     names = {side: tokenizer.convert_ids_to_tokens(found) for side, found in ids.items()}
     second = None
     if sequences is not None and 1 in sequences:
         second = [one for one, keep in zip(sequences, real.tolist(), strict=True) if keep].index(1)
-    return Attention(data, names, special, ids, second, model)
+    row = {name: value[index : index + 1] for name, value in inputs.items()}
+    return Attention(data, names, special, ids, second, _Source(model, row, kept))
 
 
 def _until_padding(ids, pad: int | None):

@@ -53,7 +53,9 @@ def _draw(data, rows, columns, title: str, label: str):
     from matplotlib.figure import Figure
 
     height, width = data.shape
-    figure = Figure(figsize=(min(9, max(3.2, 1.6 + 0.45 * width)), min(8, max(2.4, 1.2 + 0.38 * height))), layout="constrained")
+    margin = 0.085 * max((len(str(name)) for name in rows or [""]), default=0)  # room for the names, about 0.085 inch a letter
+    size = (min(7, max(2.4, 0.6 + 0.45 * width)) + margin, min(8, max(2.4, 1.2 + 0.38 * height)))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     finite = data[np.isfinite(data)]
     low, high = (min(0.0, finite.min()), max(finite.max(), 1e-9)) if finite.size else (0.0, 1.0)
