@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 
-
 from benchmarks import Row
 from labs_utils.chapters import CHAPTERS
 from labs_utils.paths import ROOT
@@ -16,14 +15,21 @@ from labs_utils.paths import ROOT
 def rows():
     """Import and start-up medians of seven; wall time and peak memory per notebook; nbval's overhead."""
     yield Row("`import labs_utils`", _python("import labs_utils"), "s", 0.3)
-    yield Row("`lab.start()` after torch is imported", _python("import labs_utils as lab", "import torch", 'lab.start("04")'), "s", 0.5)
+    yield Row(
+        "`lab.start()` after torch is imported",
+        _python("import labs_utils as lab", "import torch", 'lab.start("04")'),
+        "s",
+        0.5,
+    )
     for stem, _ in CHAPTERS.values():
         for folder in ("solutions", "notebooks"):
             path = ROOT / folder / f"{stem}.ipynb"
             plain, memory = _run([sys.executable, "-c", _PLAIN, str(path)], folder)
             yield Row(f"{folder}/{stem}: cells as a script", plain, "s")
             yield Row(f"{folder}/{stem}: peak memory of that process", memory, "GB", 2)
-            nbval, _ = _run([sys.executable, "-m", "pytest", "-p", "no:xdist", "-o", "addopts=", *_NBVAL, str(path)], folder)
+            nbval, _ = _run(
+                [sys.executable, "-m", "pytest", "-p", "no:xdist", "-o", "addopts=", *_NBVAL, str(path)], folder
+            )
             yield Row(f"{folder}/{stem}: nbval", nbval, "s", 40)
             yield Row(f"{folder}/{stem}: nbval over script", nbval / plain, "×", 1.3)
 

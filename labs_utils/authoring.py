@@ -27,7 +27,10 @@ def build(folder: Path = ROOT) -> list[Path]:
     changed = []
     for stem, _ in CHAPTERS.values():
         student, solved = convert(folder / "solutions" / f"{stem}.py")
-        for path, text in ((folder / "notebooks" / f"{stem}.ipynb", student), (folder / "solutions" / f"{stem}.ipynb", solved)):
+        for path, text in (
+            (folder / "notebooks" / f"{stem}.ipynb", student),
+            (folder / "solutions" / f"{stem}.ipynb", solved),
+        ):
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_suffix(".tmp")
@@ -113,7 +116,8 @@ def _badges(source: str, stem: str) -> str:
     repository = urls["Repository"].removeprefix("https://github.com/")
     colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{stem}.ipynb"
     binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{stem}.ipynb"
-    return f"{title}\n\n[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({urls['Pages']}/{stem}.html)\n{rest}"
+    page = f"{urls['Pages']}/{stem}.html"
+    return f"{title}\n\n[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({page})\n{rest}"
 
 
 def _on_colab(source: str) -> str:

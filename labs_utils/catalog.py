@@ -1,9 +1,10 @@
 """Where a model or data set is on this machine, asked for by the role that it plays in the course.
 
-`data/catalog.toml` is the one list. Offline, a role is a folder: installed from PyPI, or part of this repository. In hub
-mode (`LABS_MODE=hub`) it is a Hub id with a pinned revision. Files are verified against their sha256 once per install.
+`data/catalog.toml` is the one list. Offline, a role is a folder: installed from PyPI, or part of this repository. In
+hub mode (`LABS_MODE=hub`) it is a Hub id with a pinned revision. Files are verified against their sha256 once per install.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -109,7 +110,9 @@ def verify(role: str, folder: Path, entry: dict) -> None:
         WorkbookError: a file is missing or differs; the message names the file and the cure.
     """
     package = entry.get("package")
-    cure = f"python -m pip install --force-reinstall --no-deps {package}" if package else f"git checkout {entry['folder']}"
+    cure = (
+        f"python -m pip install --force-reinstall --no-deps {package}" if package else f"git checkout {entry['folder']}"
+    )
     record, new = read_json(_record()), {}
     for name, expected in entry.get("sha256", {}).items():
         path = folder / name
@@ -137,10 +140,8 @@ def _record() -> Path:
 
 
 def _remember(stamps: dict) -> None:
-    try:
+    with contextlib.suppress(WorkbookError):  # an unwritable cache costs a verification next time, and harms nothing
         update_json(_record(), lambda record: record.update(stamps))
-    except WorkbookError:
-        pass  # a cache that can't be written costs a second verification next time, and harms nothing
 
 
 def seal(role: str, path: Path = ROOT / "data" / "catalog.toml") -> None:
@@ -155,13 +156,21 @@ def seal(role: str, path: Path = ROOT / "data" / "catalog.toml") -> None:
         raise WorkbookError(f"{role!r} is no role whose files live in this repository.")
     folder = path.parent.parent / known[kind][role]["folder"]
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "README.md")
-    lines = [f"[{kind}.{role}.sha256]", *(f'"{file.relative_to(folder).as_posix()}" = "{sha256(file)}"' for file in files)]
+    lines = [
+        f"[{kind}.{role}.sha256]",
+        *(f'"{file.relative_to(folder).as_posix()}" = "{sha256(file)}"' for file in files),
+    ]
     head, found, rest = path.read_text(encoding="utf-8").partition(f"{lines[0]}\n")
     if not found:
         raise WorkbookError(f"{path} has no line {lines[0]}; add it after the role's entry.")
     after = f"\n{rest}".partition("\n\n")[2]  # the old table ends at the next empty line
     text = head + "\n".join(lines) + "\n" + (f"\n{after}" if after else "")
-    part = path.with_suffix(".tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        part = path.with_suffix(".tmp")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise WorkbookError(
+            f"{path} could not be written ({error.strerror}). Make the folder data/ writable to seal a role."
+        ) from None
     entries.cache_clear()

@@ -55,7 +55,9 @@ def start(number: str) -> None:
     _set_plot_style()
     _set_seeds()
     _quiet_progress_bars()
-    versions = " · ".join(f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch", "datasets"))
+    versions = " · ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch", "datasets")
+    )
     print(f"Chapter {number} · {title} | {versions} · Python {platform.python_version()} | {device()} | {chosen}")
 
 

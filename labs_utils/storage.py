@@ -50,7 +50,9 @@ def update_json(path: Path, change: Callable[[dict], None]) -> dict:
             os.replace(part, path)
             return content
     except Timeout:
-        raise WorkbookError(f"Another kernel has held {path}.lock for ten seconds. Stop that kernel and try again.") from None
+        raise WorkbookError(
+            f"Another kernel has held {path}.lock for ten seconds. Stop that kernel and try again."
+        ) from None
     except OSError as error:
         raise WorkbookError(
             f"{path} could not be written ({error.strerror}). "

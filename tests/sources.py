@@ -38,7 +38,7 @@ def exercise(number: str) -> tuple[str, str]:
         asked = re.fullmatch(rf'lab\.check\("{re.escape(number)}", ([\w.]+)\)', cell.source.strip())
         if asked and last is not None:
             return last, asked[1]
-    raise LookupError(f"{path.name} has no exercise cell followed by lab.check(\"{number}\", name)")
+    raise LookupError(f'{path.name} has no exercise cell followed by lab.check("{number}", name)')
 
 
 def answer(number: str, solved: bool, context: dict):

@@ -65,7 +65,9 @@ def test_a_stub_keeps_only_lines_of_its_solution(number):
             stub = student_cell(cell.source)
             assert "...  # your code here" in stub, f"{number}: an exercise cell has no solution block:\n{cell.source}"
             kept = [line.replace("...  # your code here", "").rstrip() for line in stub.splitlines()]
-            assert all(any(whole.startswith(line) for whole in cell.source.splitlines()) for line in kept if line.strip())
+            assert all(
+                any(whole.startswith(line) for whole in cell.source.splitlines()) for line in kept if line.strip()
+            )
 
 
 @chapters

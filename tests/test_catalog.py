@@ -21,7 +21,7 @@ def small(tmp_path, monkeypatch):
     path = tmp_path / "data" / "catalog.toml"
     path.write_text(
         '[datasets.tiny]\nhub = "org/tiny"\nrevision = "abc"\nlicence = "CC0-1.0"\nfolder = "data/tiny"\n\n'
-        "[datasets.tiny.sha256]\n\n[datasets.other]\nlicence = \"CC0-1.0\"\nfolder = \"data/tiny\"\n"
+        '[datasets.tiny.sha256]\n\n[datasets.other]\nlicence = "CC0-1.0"\nfolder = "data/tiny"\n'
     )
     monkeypatch.setattr(catalog, "ROOT", tmp_path)
     catalog.entries.cache_clear()
@@ -38,8 +38,10 @@ def test_the_encoder_is_the_published_one():
 
 
 def test_finding_the_encoder_imports_none_of_its_package():
-    code = "from labs_utils.catalog import checkpoint; checkpoint('encoder'); import sys; print([m for m in sys.modules if 'minilm' in m.lower()])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    find = "from labs_utils.catalog import checkpoint; checkpoint('encoder')"
+    show = "import sys; print([name for name in sys.modules if 'minilm' in name.lower()])"
+    done = subprocess.run([sys.executable, "-c", f"{find}; {show}"], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_hub_mode_answers_with_the_pinned_id(monkeypatch):
@@ -107,3 +109,16 @@ def test_every_data_set_folder_is_in_the_catalog_with_all_its_files():
     for folder in (ROOT / "data" / "datasets").glob("*/"):
         entry = folders[folder.relative_to(ROOT).as_posix()]
         assert {path.name for path in folder.iterdir()} - {"README.md"} == set(entry["sha256"])
+
+
+def test_a_read_only_data_folder_is_named_and_left_as_it_was(small, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = small.parent / "catalog.toml"
+    before = path.read_text()
+    monkeypatch.setattr(catalog, "entries", lambda path: {"datasets": {"tiny": {"folder": "data/tiny"}}})
+    monkeypatch.setattr(type(path), "write_text", refuse)
+    with pytest.raises(WorkbookError, match="data/ writable"):
+        catalog.seal("tiny", path)
+    assert path.read_text() == before

@@ -126,7 +126,9 @@ def test_every_quiz_follows_the_rules(number):
         assert all(choice.why.strip() and choice.text.strip() for choice in question.choices)
         assert len({choice.text for choice in question.choices}) == len(question.choices)
     # A quiz whose right choice is always in the same place, or always the longest, teaches the wrong thing.
-    places = {[choice.right for choice in question.choices].index(True) for question in questions if not question.choose_all}
+    places = {
+        [choice.right for choice in question.choices].index(True) for question in questions if not question.choose_all
+    }
     assert len(places) > 1
     longest = [max(question.choices, key=lambda choice: len(choice.text)).right for question in questions]
     assert not all(longest)

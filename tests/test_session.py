@@ -17,7 +17,8 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_importing_brings_in_no_heavy_library():
-    code = "import labs_utils, sys; dir(labs_utils); print(sorted({'torch', 'transformers', 'numpy', 'IPython'} & set(sys.modules)))"
+    heavy = "{'torch', 'transformers', 'numpy', 'IPython'}"
+    code = f"import labs_utils, sys; dir(labs_utils); print(sorted({heavy} & set(sys.modules)))"
     assert run(code).stdout.strip() == "[]"
 
 
@@ -36,7 +37,9 @@ def test_start_prints_one_line_with_chapter_versions_device_and_mode():
 
 
 def test_offline_mode_keeps_the_libraries_offline_and_hub_mode_does_not():
-    code = "import labs_utils as lab; lab.start('04'); from huggingface_hub.constants import HF_HUB_OFFLINE as f; print(f)"
+    code = (
+        "import labs_utils as lab; lab.start('04'); from huggingface_hub.constants import HF_HUB_OFFLINE as f; print(f)"
+    )
     assert run(code).stdout.split()[-1] == "True"
     assert run(code, LABS_MODE="hub").stdout.split()[-1] == "False"
 

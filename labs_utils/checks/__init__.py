@@ -63,11 +63,20 @@ class Progress:
             passed = sum(done.get(key) == PASSED for key in own)
             tried = sum(key in done for key in own)
             self.data.append(
-                {"chapter": f"{number} {title}", "exercises": len(own), "tried": tried, "passed": passed, "quiz": quizzes.get(number, "")}
+                {
+                    "chapter": f"{number} {title}",
+                    "exercises": len(own),
+                    "tried": tried,
+                    "passed": passed,
+                    "quiz": quizzes.get(number, ""),
+                }
             )
 
     def __repr__(self) -> str:
-        rows = [f"{row['chapter']:<34}{row['passed']:>3} of {row['exercises']:<3} quiz {row['quiz'] or '–'}" for row in self.data]
+        rows = [
+            f"{row['chapter']:<34}{row['passed']:>3} of {row['exercises']:<3} quiz {row['quiz'] or '–'}"
+            for row in self.data
+        ]
         return "\n".join(["chapter                        passed", *rows])
 
     def _repr_html_(self) -> str:

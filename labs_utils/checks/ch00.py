@@ -9,7 +9,7 @@ from labs_utils.checks.core import call, describe, exercise, expect, expect_clos
     hints=(
         "Look at what a dtype offers: type torch.float32. and press Tab.",
         "The operation you need is a product, and a division by a million.",
-        "The shape of the answer is: parameters × (bytes of one number of this dtype) / 10⁶, where a dtype has an itemsize.",
+        "The shape of the answer is: parameters × bytes of one number / 10⁶. A dtype has an itemsize.",
     ),
 )
 def model_megabytes(answer):
@@ -31,7 +31,10 @@ def model_megabytes(answer):
             elif abs(size - right * 8) < 1e-9:
                 perhaps = ". That looks like megabits."
             # relative 1e-9: the same product in another order differs in the last bits only
-            expect(abs(size - right) <= 1e-9 * right, f"Given {given}, your size of {size:g} megabytes is not right{perhaps}")
+            expect(
+                abs(size - right) <= 1e-9 * right,
+                f"Given {given}, your size of {size:g} megabytes is not right{perhaps}",
+            )
 
 
 @exercise(
@@ -53,7 +56,9 @@ def sentence_vector(answer):
         vector = call(answer, hidden.clone(), given=given)
         expect_shape(vector, (width,), given, "Perhaps you averaged over the wrong dimension, or kept it.")
         length = float(vector.detach().double().norm())
-        expect(abs(length - 1) < 1e-4, f"Given {given}, a vector of length 1 was expected, but its length is {length:.3f}.")
+        expect(
+            abs(length - 1) < 1e-4, f"Given {given}, a vector of length 1 was expected, but its length is {length:.3f}."
+        )
         wanted = torch.nn.functional.normalize(hidden.double().mean(dim=0), dim=0)
         # float32 means over a few hundred numbers agree to about 1e-6
         perhaps = "Perhaps you scaled each token before the mean, or took another vector than the mean."
@@ -65,7 +70,7 @@ def sentence_vector(answer):
     "The nearest sentence",
     hints=(
         "Look at the example: why does [9, 9] not win, although its dot product with the query is the largest?",
-        "The operation you need is the cosine similarity of the query with every row, then the place of the largest one.",
+        "The operation you need is the cosine similarity of the query with every row, then the place of the largest.",
         "The shape of the answer is a Python int: scores of shape [count], then argmax, then int.",
     ),
 )
@@ -81,7 +86,9 @@ def nearest(answer):
     for query, candidates in cases:
         given = f"a query of {len(query)} numbers and {len(candidates)} candidates"
         index = call(answer, query.clone(), candidates.clone(), given=given)
-        whole = not isinstance(index, bool) and (isinstance(index, int) or (hasattr(index, "numel") and index.numel() == 1))
+        whole = not isinstance(index, bool) and (
+            isinstance(index, int) or (hasattr(index, "numel") and index.numel() == 1)
+        )
         expect(whole, f"Given {given}, an index was expected, but got {describe(index)}.")
         cosine = torch.nn.functional.cosine_similarity(query[None], candidates, dim=-1)
         perhaps = ""
@@ -91,7 +98,10 @@ def nearest(answer):
             perhaps = " Perhaps you compared distances."
         elif int(index) == int(cosine.argmin()):
             perhaps = " Perhaps you took the smallest similarity."
-        expect(int(index) == int(cosine.argmax()), f"Given {given}, another candidate points closer to the query's direction.{perhaps}")
+        expect(
+            int(index) == int(cosine.argmax()),
+            f"Given {given}, another candidate points closer to the query's direction.{perhaps}",
+        )
 
 
 @exercise(

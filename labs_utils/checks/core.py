@@ -97,7 +97,11 @@ def all_exercises() -> dict[str, Exercise]:
 
 def _chapter_modules() -> list[str]:
     package = importlib.import_module("labs_utils.checks")
-    return [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__) if module.name.startswith("ch")]
+    return [
+        f"{package.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(package.__path__)
+        if module.name.startswith("ch")
+    ]
 
 
 def _load(chapter: str) -> None:
@@ -134,7 +138,7 @@ def is_stub(answer: Any) -> bool:
 
 
 def _does_nothing(function: types.FunctionType) -> bool:
-    """True for a body of `...`, `pass` or only a docstring. `return None` on purpose looks the same, and fails anyway."""
+    """True for a body of `...`, `pass` or only a docstring; `return None` looks the same, and is no answer either."""
     plumbing = {"RESUME", "NOP", "CACHE", "COPY_FREE_VARS", "MAKE_CELL"}
     steps = [step for step in dis.get_instructions(function) if step.opname not in plumbing]
     return [(step.opname, step.argval) for step in steps] in (
@@ -167,7 +171,9 @@ def expect_shape(value: Any, shape: tuple[int, ...], given: str, perhaps: str = 
     got = tuple(value.shape) if hasattr(value, "shape") else None
     if got != tuple(shape):
         shown = f"shape {got}" if got is not None else describe(value)
-        raise CheckFailed(f"Given {given}, a result of shape {tuple(shape)} was expected, but got {shown}. {perhaps}".strip())
+        raise CheckFailed(
+            f"Given {given}, a result of shape {tuple(shape)} was expected, but got {shown}. {perhaps}".strip()
+        )
 
 
 def as_tensor(value: Any, given: str):

@@ -38,7 +38,9 @@ def load(number: str) -> list[Question]:
     path = Path(__file__).with_name(f"quiz{number}.toml")
     if not path.is_file():
         raise WorkbookError(f"Chapter {number} has no quiz.")
-    return [_question(number, index, raw) for index, raw in enumerate(tomllib.loads(path.read_text("utf-8"))["question"], 1)]
+    return [
+        _question(number, index, raw) for index, raw in enumerate(tomllib.loads(path.read_text("utf-8"))["question"], 1)
+    ]
 
 
 def _question(number: str, index: int, raw: dict) -> Question:
@@ -47,8 +49,8 @@ def _question(number: str, index: int, raw: dict) -> Question:
     right = sum(choice.right for choice in choices)
     if not 3 <= len(choices) <= 5 or right < 1 or (right != 1 and not choose_all):
         raise WorkbookError(
-            f"Question {index} of quiz {number} has {len(choices)} choices, {right} of them right. It needs three to five "
-            "choices and exactly one right one, or choose = \"all\"."
+            f"Question {index} of quiz {number} has {len(choices)} choices, {right} of them right. It needs three to "
+            'five choices and exactly one right one, or choose = "all".'
         )
     return Question(raw["ask"], choices, choose_all)
 
@@ -73,7 +75,8 @@ def as_html(questions: list[Question]) -> str:
         parts.append(f"<li><p>{_inline(question.ask)}{many}</p>")
         for choice in question.choices:
             word = "Right." if choice.right else "No."
-            parts.append(f"<details><summary>{_inline(choice.text)}</summary><p><b>{word}</b> {_inline(choice.why)}</p></details>")
+            why = f"<p><b>{word}</b> {_inline(choice.why)}</p>"
+            parts.append(f"<details><summary>{_inline(choice.text)}</summary>{why}</details>")
         parts.append("</li>")
     return "".join([*parts, "</ol></details>"])
 
@@ -104,7 +107,9 @@ def _question_box(index: int, question: Question, answered):
     import ipywidgets as widgets
 
     wide = widgets.Layout(width="auto", height="auto")
-    buttons = [widgets.ToggleButton(description=choice.text.replace("`", ""), layout=wide) for choice in question.choices]
+    buttons = [
+        widgets.ToggleButton(description=choice.text.replace("`", ""), layout=wide) for choice in question.choices
+    ]
     for button in buttons:
         button.style.text_align = "left"
     why = widgets.HTML()
@@ -112,7 +117,9 @@ def _question_box(index: int, question: Question, answered):
 
     def explain(chosen: list[bool]) -> None:
         right = all(picked == choice.right for picked, choice in zip(chosen, question.choices, strict=True))
-        shown = question.choices if question.choose_all else [c for p, c in zip(chosen, question.choices, strict=True) if p]
+        shown = (
+            question.choices if question.choose_all else [c for p, c in zip(chosen, question.choices, strict=True) if p]
+        )
         lines = [f"{'✓' if c.right else '✗'} {_inline(c.text)}: {_inline(c.why)}" for c in shown]
         why.value = f"<b>{'Right.' if right else 'Not yet.'}</b><br>" + "<br>".join(lines)
         answered(index, right)

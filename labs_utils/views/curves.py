@@ -27,8 +27,7 @@ class TrainingCurve:
 
     def log(self, step: int, **values: float) -> None:
         """Add one point for every named value. Tensors are taken as numbers."""
-        numbers = {name: float(getattr(value, "detach", lambda value=value: value)()) for name, value in values.items()}
-        self.data.append({"step": int(step), **numbers})
+        self.data.append({"step": int(step), **{name: _number(value) for name, value in values.items()}})
         self._stale = True
         if time.monotonic() - self._drawn_at >= _REDRAW_SECONDS:
             self._redraw()
@@ -94,3 +93,8 @@ class TrainingCurve:
             self._stale = False
         get_ipython().events.unregister("post_run_cell", self._finish)
         self._shown, self._drawn_at = None, 0.0
+
+
+def _number(value) -> float:
+    """A tensor, also one that has a gradient, or a number."""
+    return float(value.detach() if hasattr(value, "detach") else value)

@@ -28,7 +28,10 @@ def probabilities(
 
     scores = torch.as_tensor(logits).detach().float().cpu()
     if scores.ndim != 1 or not len(scores):
-        raise ValueError(f"logits of one position have shape [choices]; these have {list(scores.shape)}. Index the batch and the position.")
+        raise ValueError(
+            f"logits of one position have shape [choices]; these have {list(scores.shape)}. "
+            "Index the batch and the position."
+        )
     before = scores.softmax(dim=-1)
     after = _filtered(scores, temperature, top_k, top_p).softmax(dim=-1)
     order = before.argsort(descending=True)[:count].tolist()
@@ -88,8 +91,16 @@ class Probabilities:
         figure = Figure(figsize=(7.2, 0.8 + 0.32 * len(self.data)), layout="constrained")
         axes, places = figure.add_subplot(), range(len(self.data))
         if self.changed:
-            axes.barh(places, [row["probability"] for row in self.data], color="none", edgecolor=GREY, label="softmax of the logits")
-        bars = axes.barh(places, [row["after"] for row in self.data], color=BLUE, height=0.55, label="what is sampled from")
+            axes.barh(
+                places,
+                [row["probability"] for row in self.data],
+                color="none",
+                edgecolor=GREY,
+                label="softmax of the logits",
+            )
+        bars = axes.barh(
+            places, [row["after"] for row in self.data], color=BLUE, height=0.55, label="what is sampled from"
+        )
         axes.bar_label(bars, [f"{row['after']:.1%}" if row["kept"] else "cut" for row in self.data], padding=3)
         axes.set_yticks(places, [row["label"].replace("$", r"\$") for row in self.data])
         axes.invert_yaxis()

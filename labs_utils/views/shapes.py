@@ -71,22 +71,22 @@ class Shapes:
         self.data, self.total = data, total
 
     def __repr__(self) -> str:
-        return "\n".join(f"{'  ' * row['depth']}{_last(row)} {row['kind']} → {_text(row['output'])}" for row in self.data)
+        return "\n".join(
+            f"{'  ' * row['depth']}{_last(row)} {row['kind']} → {_text(row['output'])}" for row in self.data
+        )
 
     def _repr_html_(self) -> str:
         rows = "".join(self._row(row) for row in self.data)
-        head = "<tr><th style='text-align:left'>module</th><th style='text-align:left'>output shape</th><th style='text-align:left'>parameters</th></tr>"
+        names = ("module", "output shape", "parameters")
+        head = "<tr>" + "".join(f"<th style='text-align:left;padding:1px 10px'>{name}</th>" for name in names) + "</tr>"
         return f'<table style="border-collapse:collapse;text-align:left">{head}{rows}</table>'
 
     def _row(self, row: dict) -> str:
         share = row["parameters"] / self.total if self.total else 0
-        bar = (
-            f'<span style="display:inline-block;height:10px;width:{max(1, round(120 * share))}px;background:{tint(BLUE, 0.7)}"></span> '
-            f'{row["parameters"]:,}'
-            if row["parameters"]
-            else ""
-        )
-        name = f'<span style="font-family:monospace">{escape(_last(row))}</span> <span style="color:{GREY}">{escape(row["kind"])}</span>'
+        style = f"display:inline-block;height:10px;width:{max(1, round(120 * share))}px;background:{tint(BLUE, 0.7)}"
+        bar = f'<span style="{style}"></span> {row["parameters"]:,}' if row["parameters"] else ""
+        kind = f'<span style="color:{GREY}">{escape(row["kind"])}</span>'
+        name = f'<span style="font-family:monospace">{escape(_last(row))}</span> {kind}'
         cell = "text-align:left;padding:1px 10px;"
         return (
             f'<tr><td style="{cell}padding-left:{10 + 18 * row["depth"]}px">{name}</td>'

@@ -5,6 +5,7 @@ from html import escape
 from labs_utils.views.palette import BLUE, GREY, ORANGE, VERMILION, tint
 
 _SHOWN_TOKENS, _SHOWN_CHARACTERS = 400, 160
+_MONO = "text-align:center;font-family:monospace;"
 _BOX = "display:inline-block;margin:2px 1px;padding:1px 5px;border-radius:4px;text-align:center;vertical-align:top;"
 
 
@@ -70,7 +71,11 @@ class TokenStrip:
         boxes = "".join(_box(row) for row in self.data[:_SHOWN_TOKENS])
         unknown = sum(row["unknown"] for row in self.data)
         special = sum(row["special"] for row in self.data)
-        notes = [f"{len(self.data)} tokens"] + [f"{special} special"] * bool(special) + [f"{unknown} unknown"] * bool(unknown)
+        notes = (
+            [f"{len(self.data)} tokens"]
+            + [f"{special} special"] * bool(special)
+            + [f"{unknown} unknown"] * bool(unknown)
+        )
         if len(self.data) > _SHOWN_TOKENS:
             notes.append(f"the first {_SHOWN_TOKENS} are shown")
         return f'<div style="line-height:1.25">{boxes}<div style="color:{GREY}">{" · ".join(notes)}</div></div>'
@@ -87,11 +92,13 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         shown = self.text[:_SHOWN_CHARACTERS]
-        cell = "padding:0 1px;text-align:center;font-family:monospace;"
+        cell = f"padding:0 1px;{_MONO}"
         head = "".join(f'<td style="{cell}color:{GREY}">{_visible(character)}</td>' for character in shown)
         rows = "".join(self._row(name, rows, len(shown)) for name, rows in self.data.items())
-        more = f"<div>The first {_SHOWN_CHARACTERS} of {len(self.text)} characters are shown.</div>" * (len(shown) < len(self.text))
-        table = f'<table style="border-collapse:separate;border-spacing:1px 4px"><tr><td></td>{head}<td></td></tr>{rows}</table>'
+        cut = len(shown) < len(self.text)
+        more = f"<div>The first {_SHOWN_CHARACTERS} of {len(self.text)} characters are shown.</div>" if cut else ""
+        first = f"<tr><td></td>{head}<td></td></tr>"
+        table = f'<table style="border-collapse:separate;border-spacing:1px 4px">{first}{rows}</table>'
         return f'<div style="overflow-x:auto">{table}{more}</div>'
 
     def _row(self, name: str, rows: list[dict], length: int) -> str:
@@ -107,14 +114,15 @@ class Comparison:
             colour = VERMILION if any(row["unknown"] for row in found) else (BLUE, ORANGE)[spot % 2]
             label = " ".join(_visible(row["token"]) for row in found)
             title = ", ".join(f"id {row['id']}" for row in found)
-            style = f"background:{tint(colour, 0.28)};border-radius:3px;text-align:center;font-family:monospace;padding:1px 3px"
+            style = f"background:{tint(colour, 0.28)};border-radius:3px;padding:1px 3px;{_MONO}"
             cells.append(f'<td colspan="{end - start}" title="{escape(title)}" style="{style}">{label}</td>')
             position, spot = end, spot + 1
         if position < length:
             cells.append(f'<td colspan="{length - position}"></td>')
         count = sum(not row["special"] for row in rows)
         head = f'<td style="text-align:right;padding-right:8px;white-space:nowrap"><b>{escape(name)}</b></td>'
-        return f'<tr>{head}{"".join(cells)}<td style="color:{GREY};padding-left:8px;white-space:nowrap">{count} tokens</td></tr>'
+        tail = f'<td style="color:{GREY};padding-left:8px;white-space:nowrap">{count} tokens</td>'
+        return f"<tr>{head}{''.join(cells)}{tail}</tr>"
 
 
 def _pieces(rows: list[dict]) -> list[tuple[int, int, list[dict]]]:
