@@ -1,6 +1,6 @@
 """`make bench`: what the workbook costs, measured in one run and written into one table, benchmarks/RESULTS.md.
 
-A module here offers `rows()`: an iterator of `Row`s. Machines differ: read ratios within a run, not seconds across runs.
+A module here offers `rows()`: an iterator of `Row`s. Machines differ: read ratios within a run, not seconds.
 """
 
 from dataclasses import dataclass

@@ -117,18 +117,19 @@ def _badges(source: str, stem: str) -> str:
     colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{stem}.ipynb"
     binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{stem}.ipynb"
     page = f"{urls['Pages']}/{stem}.html"
-    return f"{title}\n\n[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({page})\n{rest}"
+    return f"{title}\n\n[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({page})\n\n{rest.lstrip()}"
 
 
 def _on_colab(source: str) -> str:
     """Let the cell that starts a chapter install the workbook first when it runs on Colab. Running it twice is fine."""
     if not source.startswith("import labs_utils as lab\n"):
         return source
+    repository = _urls()["Repository"]
     return (
         "import os, subprocess, sys\n"
         'if "google.colab" in sys.modules:  # on Colab, fetch and install the workbook first\n'
         '    if not os.path.isdir("/content/workbook"):\n'
-        f'        subprocess.run(["git", "clone", "--depth=1", "{_urls()["Repository"]}", "/content/workbook"], check=True)\n'
+        f'        subprocess.run(["git", "clone", "--depth=1", "{repository}", "/content/workbook"], check=True)\n'
         '        subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "/content/workbook"], check=True)\n'
         '    sys.path.insert(0, "/content/workbook")\n' + source
     )

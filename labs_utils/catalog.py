@@ -1,7 +1,8 @@
 """Where a model or data set is on this machine, asked for by the role that it plays in the course.
 
 `data/catalog.toml` is the one list. Offline, a role is a folder: installed from PyPI, or part of this repository. In
-hub mode (`LABS_MODE=hub`) it is a Hub id with a pinned revision. Files are verified against their sha256 once per install.
+hub mode (`LABS_MODE=hub`) it is a Hub id with a pinned revision. Files are verified by their sha256 once per install.
+A role with `adapter = true` ships as a small adapter and becomes a whole checkpoint in the cache at first use.
 """
 
 import contextlib
@@ -80,12 +81,20 @@ def _source(kind: str, role: str) -> Source:
     if on_hub:
         source = Source(entry["hub"])
     else:
-        folder = locate(role, entry)
-        verify(role, folder, entry)
-        source = Source(folder)
+        source = Source(_folder(role, entry))
     source.role, source.hub_id, source.licence = role, entry.get("hub"), entry["licence"]
     source.revision = entry["revision"] if on_hub else "main"
     return source
+
+
+def _folder(role: str, entry: dict) -> Path:
+    folder = locate(role, entry)
+    verify(role, folder, entry)
+    if not entry.get("adapter"):
+        return folder
+    from labs_utils.merging import merged  # brings in numpy and safetensors, which no other role needs
+
+    return merged(role, folder, _folder("encoder", entries()["models"]["encoder"]))
 
 
 def locate(role: str, entry: dict) -> Path:
@@ -133,6 +142,17 @@ def sha256(path: Path) -> str:
     """The hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, remembered for as long as its size and its time of change stay the same."""
+    stat = path.stat()
+    known, stamp = read_json(_record()).get(str(path)), [stat.st_size, stat.st_mtime_ns]
+    if known and known[1:] == stamp:
+        return known[0]
+    found = sha256(path)
+    _remember({str(path): [found, *stamp]})
+    return found
 
 
 def _record() -> Path:

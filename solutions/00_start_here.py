@@ -47,7 +47,10 @@ report = {
 pd.Series(report).to_frame("this machine")
 
 # %%
-packages = ["transformers", "tokenizers", "datasets", "torch", "huggingface_hub", "accelerate", "peft", "safetensors", "jupyterlab"]
+packages = [
+    "transformers", "tokenizers", "datasets", "torch",
+    "huggingface_hub", "accelerate", "peft", "safetensors", "jupyterlab",
+]
 pd.Series({name: version(name) for name in packages}).to_frame("version")
 
 # %% [markdown]
@@ -58,8 +61,13 @@ pd.Series({name: version(name) for name in packages}).to_frame("version")
 from huggingface_hub.constants import HF_HUB_CACHE
 from labs_utils.paths import cache, home
 
-folders = {"downloads from the Hub": HF_HUB_CACHE, "your progress": home(), "what can be made again": cache()}
-pd.Series({name: "there" if os.path.isdir(folder) else "not made yet" for name, folder in folders.items()}).to_frame("folder")
+folders = {
+    "downloads from the Hub": HF_HUB_CACHE,
+    "your progress": home(),
+    "what can be made again": cache(),
+}
+states = {name: "there" if os.path.isdir(path) else "not made yet" for name, path in folders.items()}
+pd.Series(states).to_frame("folder")
 
 # %% [markdown]
 # `folders` holds their paths: put its name into a cell of its own to see them. To use the real Hub, set `LABS_MODE=hub` before
@@ -71,7 +79,7 @@ encoder.hub_id, encoder.licence
 
 # %% [markdown]
 # This encoder goes with you through the course. It is small (23 million parameters) and real: trained on more than a billion
-# sentence pairs, and used in production all over the world. Offline, `encoder` is a folder on your disk; in hub mode it is that
+# sentence pairs. Offline, `encoder` is a folder on your disk; in hub mode it is that
 # Hub id, at a pinned revision.
 #
 # ### Exercise 0.1 — How big is a model?  ★☆☆  ~3 min
@@ -175,7 +183,8 @@ with torch.inference_mode():
 real = batch["attention_mask"].unsqueeze(-1)  # [4, tokens, 1]: 0 where a short sentence was padded
 means = (states * real).sum(dim=1) / real.sum(dim=1)  # [4, width]
 unit = torch.nn.functional.normalize(means, dim=-1)
-lab.heatmap(unit @ unit.T, rows=four, columns=["money", "boat", "savings", "canoe"], title="Meaning counts for more than the word “bank”")
+columns = ["money", "boat", "savings", "canoe"]
+lab.heatmap(unit @ unit.T, rows=four, columns=columns, title="Meaning outweighs the word “bank”")
 
 # %% [markdown]
 # Read a row: outside the diagonal, the sentence about money is closest to the one about savings, and the boat to the canoe. The
@@ -188,7 +197,7 @@ lab.heatmap(unit @ unit.T, rows=four, columns=["money", "boat", "savings", "cano
 
 # %% tags=["exercise"]
 def nearest(query: torch.Tensor, candidates: torch.Tensor) -> int:
-    """Index of the row of `candidates` [count, width] with the highest cosine similarity to `query` [width]."""
+    """Index of the row of `candidates` [count, width] that points closest to `query` [width]."""
     # BEGIN SOLUTION
     similarity = torch.nn.functional.cosine_similarity(query[None], candidates, dim=-1)  # [count]
     return int(similarity.argmax())
@@ -241,12 +250,17 @@ lab.probabilities(before, names)
 # the number that training makes smaller.
 
 # %%
+def encode(texts: list[str]):
+    """A padded batch of at most 48 tokens each, on the device."""
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="pt")
+    return batch.to(device)
+
 train = data["train"].shuffle(seed=1).select(range(320))
 optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-4)
 curve = lab.training_curve()
 classifier.train()
 for step, rows in enumerate(train.iter(batch_size=16)):
-    batch = tokenizer(rows["text"], padding=True, truncation=True, max_length=48, return_tensors="pt").to(device)
+    batch = encode(rows["text"])
     loss = classifier(**batch, labels=torch.tensor(rows["label"], device=device)).loss
     optimizer.zero_grad()
     loss.backward()
@@ -268,9 +282,8 @@ kept_back = data["test"]
 classifier.eval()
 right = 0
 for rows in kept_back.iter(batch_size=32):
-    batch = tokenizer(rows["text"], padding=True, truncation=True, max_length=48, return_tensors="pt").to(device)
     with torch.inference_mode():
-        guesses = classifier(**batch).logits.argmax(dim=-1).cpu()
+        guesses = classifier(**encode(rows["text"])).logits.argmax(dim=-1).cpu()
     right += int((guesses == torch.tensor(rows["label"])).sum())
 f"{right} of {len(kept_back)} right"
 
@@ -331,7 +344,8 @@ def installed(name: str) -> str:
     except PackageNotFoundError:
         return "not here"
 
-pd.DataFrame({"what it is for": ecosystem, "version here": {name: installed(name) for name in ecosystem}})
+pd.options.display.max_colwidth = None
+pd.DataFrame({"for": ecosystem, "version here": {name: installed(name) for name in ecosystem}})
 
 # %% [markdown]
 # The rows with a version are all that this course needs; chapters that use another one say so. Two names of the notes are no
@@ -361,7 +375,8 @@ axes.vlines(dates, 0, heights, colors="#0072B2")
 axes.plot(dates, [0] * len(dates), "o-", color="#0072B2")
 for date, height, name in zip(dates, heights, releases):
     axes.annotate(name, (date, height), ha="left", va="bottom" if height > 0 else "top", fontsize=9)
-axes.set(title="Four major versions in two years, then five years of version 4", ylim=(-4, 4), yticks=[], xlim=(pd.Timestamp("2018-07"), pd.Timestamp("2028-01")))
+axes.set(title="Four major versions in two years, then five years of version 4")
+axes.set(ylim=(-4, 4), yticks=[], xlim=(pd.Timestamp("2018-07"), pd.Timestamp("2028-01")))
 axes.grid(False)
 axes.spines["left"].set_visible(False)
 

@@ -62,7 +62,7 @@ def matrix(seen, layer: int, head: int, kind: str | None) -> Figure:
     stack = _stack(seen, kind, layers, heads_, step=coding.PEAK)
     shown = weights[layers][:, heads_].double()
     stack["sums"] = {"queries": coding.floats(shown.sum(-1).numpy()), "keys": coding.floats(shown.sum(-2).numpy())}
-    size = min(28, max(2, 600 / max(weights.shape[2:])))
+    size = min(26, max(2, 600 / max(weights.shape[2:])))
     height = round(min(_TALLEST + 120, max(300, _TOOLBAR + _STATUS + 170 + size * weights.shape[2])))
     state = {"stacks": [stack], "layer": layer, "head": head, "note": note}
     return figure("matrix", seen, state, weights[layer, head], f"Attention matrix of layer {layer}, head {head}", height)
@@ -81,8 +81,8 @@ def cross(seen, layer: int | None, head: int | None) -> Figure:
     if head is not None:
         known("head", head, seen.data["cross"].shape[1])
     stacks, note = _stacks(seen, ["cross"], None, None, first=layer)
-    lines = sum(len("".join(names)) + 3 * len(names) for names in seen.tokens.values()) // 90
-    height = min(_TALLEST, _TOOLBAR + _STATUS + 190 + 42 * lines)
+    lines = sum(len("".join(names)) + 3 * len(names) for names in seen.tokens.values()) // 110
+    height = min(_TALLEST, _TOOLBAR + _STATUS + 196 + 46 * lines)
     state = {"stacks": stacks, "layer": layer, "head": head, "note": note}
     return figure("cross", seen, state, _drawn(seen, stacks)["cross"], "Cross-attention, step by step", height)
 

@@ -1,0 +1,343 @@
+"""What the recipes share: reading text, training a LoRA adapter on the encoder, writing a model's folder in one step.
+
+A text is *ours* (data/datasets, CC0) or *public*. Public sets come from the folder in LABS_DATA_DIR, by default
+../shared/data beside the repository, and otherwise from the Hub. The licence of a public set decides what it may do here:
+train (CC BY-SA, Apache-2.0) or only measure; each reader below says which.
+"""
+
+import contextlib
+import csv
+import gzip
+import json
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
+from transformers import AutoTokenizer, PreTrainedModel, set_seed
+
+from labs_utils.catalog import checkpoint
+from labs_utils.paths import ROOT
+from labs_utils.session import device
+
+SEED = 42
+PUBLIC = Path(os.environ.get("LABS_DATA_DIR", ROOT.parent / "shared" / "data"))
+MODELS = ROOT / "data" / "models"
+
+# ---------------------------------------------------------------------------------------------------- reading text
+
+
+def own(name: str) -> list[dict]:
+    """The rows of a file of our own, such as `"opinions/train.csv"`."""
+    path = ROOT / "data" / "datasets" / name
+    with path.open(encoding="utf-8", newline="") as file:
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in file]
+        return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+def public_text(name: str) -> str | None:
+    """The text of a public file, such as `"snli/validation.tsv"`; None where the folder of public sets is missing."""
+    path = PUBLIC / f"{name}.gz"
+    if not path.is_file():
+        return None
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def hub(*arguments: str, split: str) -> Iterator[dict]:
+    """The rows of a set on the Hub, for a machine without the folder of public sets."""
+    from datasets import load_dataset
+
+    return iter(load_dataset(*arguments, split=split))
+
+
+def sst2(count: int = 2000) -> list[dict]:
+    """A seeded sample of SST-2's training sentences. No licence is stated: to measure, never to train."""
+    text = public_text("glue_sst2/train.tsv")
+    if text is None:
+        rows = [{"text": row["sentence"], "label": row["label"]} for row in hub("stanfordnlp/sst2", split="train")]
+    else:
+        lines = [line.split("\t") for line in text.splitlines()[1:]]
+        rows = [{"text": sentence, "label": int(label)} for label, sentence in lines]
+    return random.Random(SEED).sample(rows, count)
+
+
+def emotion_posts() -> list[dict]:
+    """The 2,000 validation posts of `emotion` (dair-ai). For research only: to measure, never to train."""
+    names = ["sadness", "joy", "love", "anger", "fear", "surprise"]
+    text = public_text("emotion/val.txt")
+    if text is None:
+        found = hub("dair-ai/emotion", split="validation")
+        return [{"text": row["text"], "label": names[row["label"]]} for row in found]
+    return [dict(zip(("text", "label"), line.rsplit(";", 1), strict=True)) for line in text.splitlines()]
+
+
+def mrpc() -> list[dict]:
+    """The 408 validation pairs of MRPC. No licence is stated: to measure, never to train."""
+    text = public_text("glue_mrpc/validation.tsv")
+    if text is None:
+        return list(hub("nyu-mll/glue", "mrpc", split="validation"))
+    return list(csv.DictReader(text.splitlines(), delimiter="\t"))
+
+
+def ag_news(count: int = 1000) -> list[dict]:
+    """A seeded sample of AG News, each with a topic's name. Non-commercial: to measure, never to train."""
+    text = public_text("ag_news/alps_dev.tsv")
+    if text is None:
+        names = ["World", "Sports", "Business", "Sci/Tech"]
+        rows = [{"text": row["text"], "label": names[row["label"]]} for row in hub("fancyzhx/ag_news", split="test")]
+    else:
+        lines = [line.rsplit("\t", 1) for line in text.splitlines() if "\t" in line]
+        rows = [{"text": text, "label": label} for text, label in lines]
+    return random.Random(SEED).sample(rows, count)
+
+
+def snli() -> tuple[list[dict], list[dict]]:
+    """SNLI's validation pairs (CC BY-SA 4.0) as two thirds to train on and one third held out, cut between premises."""
+    text = public_text("snli/validation.tsv")
+    if text is None:
+        rows = [row for row in hub("stanfordnlp/snli", split="validation") if row["label"] >= 0]
+    else:
+        lines = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = [{**row, "label": int(row["label"])} for row in lines]
+    premises = sorted({row["premise"] for row in rows})
+    random.Random(SEED).shuffle(premises)
+    held_out = set(premises[: len(premises) // 3])
+    return [r for r in rows if r["premise"] not in held_out], [r for r in rows if r["premise"] in held_out]
+
+
+def squad() -> tuple[list[dict], list[dict]]:
+    """SQuAD 1.1's dev questions (CC BY-SA 4.0): those of all articles but five to train on, and those of the five."""
+    text = public_text("squad_v1.1/dev-first-articles.json")
+    if text is None:
+        rows = [{**row, "answers": dict(row["answers"])} for row in hub("rajpurkar/squad", split="validation")]
+    else:
+        rows = [
+            {"title": article["title"], "context": part["context"], "question": asked["question"], "id": asked["id"],
+             "answers": {"text": [a["text"] for a in asked["answers"]],
+                         "answer_start": [a["answer_start"] for a in asked["answers"]]}}
+            for article in json.loads(text)["data"] for part in article["paragraphs"] for asked in part["qas"]
+        ]
+    titles = sorted({row["title"] for row in rows})
+    held_out = set(random.Random(SEED).sample(titles, 5))
+    return [r for r in rows if r["title"] not in held_out], [r for r in rows if r["title"] in held_out]
+
+
+def wikitext(split: str) -> list[str]:
+    """Paragraphs of WikiText-2 (CC BY-SA), `"train"` or `"valid"`, in ordinary spacing; rare words are `[UNK]`, as in the set."""
+    text = public_text({"train": "wikitext2/wiki.train.tokens", "valid": "wikitext2/valid.txt"}[split])
+    if text is None:
+        found = hub("Salesforce/wikitext", "wikitext-2-v1", split={"valid": "validation"}.get(split, split))
+        lines = [row["text"] for row in found]
+    else:
+        lines = text.splitlines()
+    kept = [line.strip() for line in lines if len(line) > 80 and not line.lstrip().startswith("=")]
+    for written, usual in ((" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", "."), ("<unk>", "[UNK]")):
+        kept = [line.replace(written, usual) for line in kept]
+    return kept
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def begin(auto_class: type, rank: int = 16, head: tuple[str, ...] = ("classifier",), layers: int = 3, **config):
+    """The tokenizer, and the encoder with a new head and a LoRA adapter of `rank` on its linear layers.
+
+    Only the adapter, the head and the biases of the head learn: some 10⁵ numbers, so that a few hundred texts are enough.
+    `layers` counts from the top; the layers below it stay as they are, and backpropagation stops there.
+    """
+    set_seed(SEED)
+    encoder = checkpoint("encoder")
+    model = auto_class.from_pretrained(encoder, attention_probs_dropout_prob=0.0, **config)  # a faster kernel on CPUs
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    first = model.config.num_hidden_layers - layers
+    numbers = "|".join(str(number) for number in range(first, model.config.num_hidden_layers))
+    targets = rf".*(layer\.({numbers})\..*(query|key|value|dense)|pooler\.dense)"
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=list(head))
+    return tokenizer, get_peft_model(model, lora).to(device())
+
+
+@torch.no_grad()
+def lower_half(model, features: list[dict], layers: int = 3, size: int = 32) -> list[dict]:
+    """Replace the token ids of every feature by what the lower layers, which do not learn, make of them.
+
+    The upper `layers` then train on these vectors, held in float16, and each epoch costs half. Lower layers that see a
+    text once see it without dropout.
+    """
+    bert = model.get_base_model().bert
+    whole = bert.encoder.layer
+    bert.encoder.layer = whole[: len(whole) - layers]
+    model.eval()
+    found = [None] * len(features)
+    order = sorted(range(len(features)), key=lambda i: len(features[i]["input_ids"]))
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        inputs = [{name: features[i][name] for name in _INPUTS} for i in chosen]
+        states = bert(**pad(inputs)).last_hidden_state.half().cpu()
+        for i, state in zip(chosen, states, strict=True):
+            rest = {name: value for name, value in features[i].items() if name not in ("input_ids", "token_type_ids")}
+            found[i] = {"inputs_embeds": state[: len(rest["attention_mask"])].clone(), **rest}
+    bert.encoder.layer = whole
+    return found
+
+
+_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+class _AsTheyAre(torch.nn.Module):
+    """In the place of BERT's embeddings: hands on the lower layers' vectors."""
+
+    def forward(self, inputs_embeds: torch.Tensor, **_) -> torch.Tensor:
+        return inputs_embeds
+
+
+@contextlib.contextmanager
+def upper_half(model, layers: int = 3) -> Iterator[None]:
+    """Within the block, the model takes what `lower_half` returned and runs its upper `layers` only."""
+    bert = model.get_base_model().bert
+    embeddings, whole = bert.embeddings, bert.encoder.layer
+    bert.embeddings, bert.encoder.layer = _AsTheyAre(), whole[len(whole) - layers :]
+    try:
+        yield
+    finally:
+        bert.embeddings, bert.encoder.layer = embeddings, whole
+
+
+def batches(features: list[dict], size: int, generator: random.Random) -> Iterator[list[dict]]:
+    """Shuffled batches of texts of about the same length, so that little is computed on padding."""
+    order = sorted(range(len(features)), key=lambda i: len(features[i]["attention_mask"]) + generator.random() * 4)
+    chunks = [order[start : start + size] for start in range(0, len(order), size)]
+    generator.shuffle(chunks)
+    for chunk in chunks:
+        yield [features[i] for i in chunk]
+
+
+def pad(batch: list[dict], pad_id: int = 0) -> dict[str, torch.Tensor]:
+    """Tensors of a batch of features: lists are padded to the longest (`labels` with -100), numbers are stacked."""
+    longest = max(len(row["attention_mask"]) for row in batch)
+    filler = {"input_ids": pad_id, "labels": -100}
+
+    def column(name: str) -> torch.Tensor:
+        values = [row[name] for row in batch]
+        if isinstance(values[0], torch.Tensor):
+            return torch.nn.utils.rnn.pad_sequence(values, batch_first=True).float()
+        if isinstance(values[0], list):
+            values = [value + [filler.get(name, 0)] * (longest - len(value)) for value in values]
+        return torch.tensor(values)
+
+    return {name: column(name).to(device()) for name in batch[0]}
+
+
+def fit(
+    model: PreTrainedModel,
+    features: list[dict],
+    epochs: int,
+    lr: float = 1e-3,
+    size: int = 32,
+    loss: Callable = lambda model, batch: model(**batch).loss,
+    after_epoch: Callable = lambda: "",
+    minutes: float = 50,
+) -> None:
+    """AdamW, a tenth of the steps warming up and a linear decay to zero; says how it goes after each epoch.
+
+    The decay follows the steps or the clock, whichever is further, so that a slow machine ends well within `minutes`.
+    """
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, lr=lr, weight_decay=0.01)
+    steps, step, began = epochs * math.ceil(len(features) / size), 0, time.monotonic()
+    generator = random.Random(SEED)
+    for epoch in range(epochs):
+        model.train()
+        total, count = 0.0, 0
+        for batch in batches(features, size, generator):
+            done = max(step / steps, (time.monotonic() - began) / (60 * minutes))
+            if done >= 1:
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = lr * min((step + 1) / (0.1 * steps), (1 - done) / 0.9, 1)
+            value = loss(model, pad(batch))
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(learnt, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            total, count, step = total + value.item(), count + 1, step + 1
+        model.eval()
+        spent = (time.monotonic() - began) / 60
+        print(f"epoch {epoch + 1}: loss {total / max(count, 1):.3f}, {spent:.1f} min {after_epoch()}", flush=True)
+
+
+@torch.no_grad()
+def predict(model: PreTrainedModel, features: list[dict], size: int = 32) -> torch.Tensor:
+    """The logits of every feature, in order; shape (features, labels)."""
+    model.eval()
+    order = sorted(range(len(features)), key=lambda i: len(features[i]["attention_mask"]))
+    found = [None] * len(features)
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        batch = pad([{k: v for k, v in features[i].items() if k != "labels"} for i in chosen])
+        for i, logits in zip(chosen, model(**batch).logits.cpu(), strict=True):
+            found[i] = logits
+    return torch.stack(found)
+
+
+def encode(tokenizer, rows: list[dict], label: Callable[[dict], int], keys=("text",), longest: int = 96) -> list[dict]:
+    """Rows of one text, or of two, as token ids with a label."""
+    texts = tokenizer(*([row[key] for row in rows] for key in keys), truncation=True, max_length=longest)
+    names = list(texts)
+    return [
+        {**dict(zip(names, values, strict=True)), "labels": label(row)}
+        for row, *values in zip(rows, *(texts[name] for name in names), strict=True)
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
+def save_adapter(model, role: str) -> None:
+    """Write a LoRA adapter with its head to data/models/<role>/: fp16, with the config of the merged model."""
+    state = {name: value.detach().half().contiguous().cpu() for name, value in get_peft_model_state_dict(model).items()}
+    state |= {
+        f"base_model.model.{name}": value.detach().half().cpu()
+        for name, value in model.get_base_model().named_parameters()
+        if value.requires_grad and "lora_" not in name and "modules_to_save" not in name
+    }
+    lora = model.peft_config["default"].to_dict()
+    kept = ("peft_type", "task_type", "r", "lora_alpha", "target_modules", "modules_to_save", "bias")
+    lora = {name: sorted(lora[name]) if isinstance(lora[name], set) else lora[name] for name in kept}
+    lora |= {"base_model_name_or_path": "sentence-transformers/all-MiniLM-L6-v2", "inference_mode": True}
+    config = model.get_base_model().config
+    config.attention_probs_dropout_prob = 0.1  # as in the encoder
+    config.architectures = [type(model.get_base_model()).__name__]
+
+    def fill(folder: Path) -> None:
+        save_file(state, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        (folder / "adapter_config.json").write_text(json.dumps(lora, indent=2) + "\n")
+        text = {k: v for k, v in json.loads(config.to_json_string()).items() if k not in ("_name_or_path", "dtype")}
+        (folder / "config.json").write_text(json.dumps(text, indent=2) + "\n")
+
+    write_folder(role, fill)
+
+
+def write_folder(role: str, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write a model's files into a new folder, then put them in the place of data/models/<role>.
+
+    The model card stays: it is written by hand, and its figures by `python -m data.recipes.measure`.
+    """
+    folder = MODELS / role
+    part = MODELS / f".{role}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    fill(part)
+    if (folder / "README.md").is_file():
+        shutil.copy2(folder / "README.md", part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"wrote data/models/{role}: {size / 1e6:.2f} MB. Next: labs seal {role}, python -m data.recipes.measure {role}")
