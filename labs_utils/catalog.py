@@ -171,10 +171,15 @@ def seal(role: str, path: Path = ROOT / "data" / "catalog.toml") -> None:
         WorkbookError: unknown role, or one that comes from a package.
     """
     known = entries(path)
-    kind = next((kind for kind in known if role in known[kind]), None)
-    if kind is None or "package" in known[kind][role]:
+    kinds = [kind for kind in known if role in known[kind] and "package" not in known[kind][role]]
+    if not kinds:
         raise WorkbookError(f"{role!r} is no role whose files live in this repository.")
-    folder = path.parent.parent / known[kind][role]["folder"]
+    for kind in kinds:  # a model and a data set may share a name
+        _seal(kind, role, known[kind][role], path)
+
+
+def _seal(kind: str, role: str, entry: dict, path: Path) -> None:
+    folder = path.parent.parent / entry["folder"]
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "README.md")
     lines = [
         f"[{kind}.{role}.sha256]",

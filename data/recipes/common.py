@@ -14,7 +14,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -58,15 +58,16 @@ def hub(*arguments: str, split: str) -> Iterator[dict]:
     return iter(load_dataset(*arguments, split=split))
 
 
-def sst2(count: int = 2000) -> list[dict]:
-    """A seeded sample of SST-2's training sentences. No licence is stated: to measure, never to train."""
+def sst2(count: int = 2000, seen: Iterable[str] = ()) -> list[dict]:
+    """A seeded sample of SST-2's training sentences, but for those in `seen`. No licence: to measure, never to train."""
     text = public_text("glue_sst2/train.tsv")
     if text is None:
         rows = [{"text": row["sentence"], "label": row["label"]} for row in hub("stanfordnlp/sst2", split="train")]
     else:
         lines = [line.split("\t") for line in text.splitlines()[1:]]
         rows = [{"text": sentence, "label": int(label)} for label, sentence in lines]
-    return random.Random(SEED).sample(rows, count)
+    seen = {text.lower().strip() for text in seen}
+    return random.Random(SEED).sample([row for row in rows if row["text"].lower().strip() not in seen], count)
 
 
 def emotion_posts() -> list[dict]:
@@ -245,10 +246,12 @@ def fit(
     after_epoch: Callable = lambda: "",
     minutes: float = 50,
 ) -> None:
-    """AdamW, a tenth of the steps warming up and a linear decay to zero; says how it goes after each epoch.
+    """AdamW, a tenth of the way warming up and a linear decay to zero; says how it goes after each epoch.
 
-    The decay follows the steps or the clock, whichever is further, so that a slow machine ends well within `minutes`.
+    The way is counted in steps or in `minutes` (LABS_MINUTES, if set), whichever is further: a slow or busy machine sees
+    less of the data, and still ends with a small learning rate.
     """
+    minutes = float(os.environ.get("LABS_MINUTES", minutes))
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=lr, weight_decay=0.01)
     steps, step, began = epochs * math.ceil(len(features) / size), 0, time.monotonic()
@@ -261,16 +264,18 @@ def fit(
             if done >= 1:
                 break
             for group in optimizer.param_groups:
-                group["lr"] = lr * min((step + 1) / (0.1 * steps), (1 - done) / 0.9, 1)
+                group["lr"] = lr * min(max(done, 1 / steps) / 0.1, (1 - done) / 0.9, 1)
             value = loss(model, pad(batch))
             value.backward()
             torch.nn.utils.clip_grad_norm_(learnt, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             total, count, step = total + value.item(), count + 1, step + 1
+        if not count:
+            break
         model.eval()
         spent = (time.monotonic() - began) / 60
-        print(f"epoch {epoch + 1}: loss {total / max(count, 1):.3f}, {spent:.1f} min {after_epoch()}", flush=True)
+        print(f"epoch {epoch + 1}: loss {total / count:.3f}, {step}/{steps} steps, {spent:.1f} min {after_epoch()}", flush=True)
 
 
 @torch.no_grad()
@@ -337,6 +342,8 @@ def write_folder(role: str, fill: Callable[[Path], None]) -> None:
     fill(part)
     if (folder / "README.md").is_file():
         shutil.copy2(folder / "README.md", part)
+    for file in part.iterdir():
+        file.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())

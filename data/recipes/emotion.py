@@ -19,7 +19,7 @@ def bare(text: str) -> str:
 
 
 def rows() -> list[dict]:
-    """Each text as it is and once more in a hurry, and each feeling word in a plain sentence."""
+    """Every other text as typed in a hurry, the rest as they are, and each feeling word in a plain sentence."""
     texts = own("emotion/train.csv")
     listed = Path(__file__).with_name("emotion_words.txt").read_text(encoding="utf-8").splitlines()
     words = [
@@ -28,12 +28,12 @@ def rows() -> list[dict]:
         if not line.startswith("#")
         for word in line.partition(":")[2].split(",")
     ]
-    return texts + [{**row, "text": bare(row["text"])} for row in texts] + words
+    return texts[::2] + [{**row, "text": bare(row["text"])} for row in texts[1::2]] + words
 
 
 def main() -> None:
     tokenizer, model = begin(
-        AutoModelForSequenceClassification, rank=16, layers=3,
+        AutoModelForSequenceClassification,
         num_labels=6, id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)},
     )
 
@@ -49,7 +49,7 @@ def main() -> None:
         return f"our validation {right / len(found):.3f}"
 
     with upper_half(model):
-        fit(model, features, epochs=5, lr=1e-3, after_epoch=accuracy)
+        fit(model, features, epochs=4, after_epoch=accuracy)
     save_adapter(model, "emotion")
 
 

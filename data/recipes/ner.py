@@ -26,12 +26,12 @@ def align(tokenizer, rows: list[dict]) -> list[dict]:
 
 def main() -> None:
     tokenizer, model = begin(
-        AutoModelForTokenClassification, rank=16, layers=4,
+        AutoModelForTokenClassification, layers=4,
         num_labels=9, id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)},
     )
     features = lower_half(model, align(tokenizer, own("entities/train.jsonl")), layers=4)
     with upper_half(model, layers=4):
-        fit(model, features, epochs=10, lr=1e-3)
+        fit(model, features, epochs=10, size=16)
     print("our validation:", entity_scores(model, tokenizer, own("entities/validation.jsonl")))
     save_adapter(model, "ner")
 

@@ -51,12 +51,15 @@ def own_rows(name: str) -> list[dict]:
 
 
 def tatoeba(language: str) -> list[tuple[str, str]]:
-    """Tatoeba's (English, other language) pairs for `"fra"` or `"cmn"` (CC BY 2.0 FR), in the order of the file."""
+    """Tatoeba's (English, other language) pairs for `"fra"` or `"cmn"` (CC BY 2.0 FR), in the order of the file.
+
+    The set on the Hub is a later and larger state of Tatoeba: what is trained on it differs from what ships.
+    """
     lines = public_lines(f"tatoeba_{language}_eng/{language}.txt.gz")
     if lines is None:
         from datasets import load_dataset
 
-        config = {"fra": "en-fr", "cmn": "en-zh"}[language]
+        config = {"fra": "en-fr", "cmn": "en-zh-cn"}[language]
         rows = load_dataset("sentence-transformers/parallel-sentences-tatoeba", config, split="train")
         return [(row["english"].strip(), row["non_english"].strip()) for row in rows]
     fields = (line.split("\t") for line in lines if "\t" in line)
@@ -135,7 +138,7 @@ def fit(model, batches: Iterable[dict], steps: int, peak: float = 3e-3, warmup: 
 
 def forever(rows: list, size: int, rng: random.Random) -> Iterator[list]:
     """Batches of `size` rows, reshuffled at every pass, without end."""
-    order = list(range(len(rows)))
+    order, size = list(range(len(rows))), min(size, len(rows))
     while True:
         rng.shuffle(order)
         for start in range(0, len(order) - size + 1, size):

@@ -1,7 +1,7 @@
 """`translator`: a small Marian model, French to English.
 
-Learns from Tatoeba's pairs (CC BY 2.0 FR) and the course's own `parallel` set (CC0). 2,000 English sentences are held out
-to measure: neither they nor the French sentences that belong to them occur in the training.
+Learns from Tatoeba's pairs (CC BY 2.0 FR) and the course's own `parallel` set (CC0). 2,000 English sentences are held
+out to measure: neither they nor the French sentences that belong to them occur in the training.
 Run from the repository root: `python -m data.recipes.translator`.
 """
 
@@ -91,7 +91,7 @@ def batches(sources: list[list[int]], targets: list[list[int]], tokens: int, rng
             }
 
 
-def main(steps: int = 1000, tokens: int = 2500) -> None:
+def main(steps: int = 900, tokens: int = 1500) -> None:
     seed_everything(SEED)
     train, _ = split()
     tokenizer = train_tokenizer([text for pair in train[::2] for text in pair])
@@ -102,7 +102,7 @@ def main(steps: int = 1000, tokens: int = 2500) -> None:
     short = [i for i in range(len(train)) if max(len(sources[i]), len(targets[i])) <= 40]
     sources, targets = [sources[i] for i in short], [targets[i] for i in short]
     print(f"{sum(map(len, sources)):,} French and {sum(map(len, targets)):,} English tokens", flush=True)
-    fit(model, batches(sources, targets, tokens, random.Random(SEED)), steps, peak=3e-3)
+    fit(model, batches(sources, targets, tokens, random.Random(SEED)), steps, peak=2e-3, warmup=80)
     publish("translator", model, tokenizer)
 
 

@@ -26,17 +26,21 @@ def bertviz_head_view(*args, **kwargs) -> Figure:
     """
     from bertviz import head_view
 
-    return _offline(head_view, "bertviz: head view", args, kwargs)
+    return _offline(head_view, "bertviz: head view", args, kwargs, lambda layers, heads, tokens: 80 + 22.5 * tokens)
 
 
 def bertviz_model_view(*args, **kwargs) -> Figure:
     """bertviz's model view, offline: the same arguments as `bertviz.model_view`, without `html_action`."""
     from bertviz import model_view
 
-    return _offline(model_view, "bertviz: model view", args, kwargs)
+    def height(layers: int, heads: int, tokens: int) -> float:
+        return 70 + max(layers * (tokens * 84 / heads + 10), 18 * tokens + 55)
+
+    return _offline(model_view, "bertviz: model view", args, kwargs, height)
 
 
-def _offline(view, title: str, args: tuple, kwargs: dict) -> Figure:
+def _offline(view, title: str, args: tuple, kwargs: dict, height) -> Figure:
+    """Let bertviz make its figure and put it into a frame, as high as bertviz draws it but at most 900 px."""
     kwargs.pop("html_action", None)
     made = view(*args, **kwargs, html_action="return").data
     body = re.sub(r'<script src="[^"]*require[^"]*"></script>', "", made)
@@ -46,8 +50,10 @@ def _offline(view, title: str, args: tuple, kwargs: dict) -> Figure:
         f"<body><script>{_library(*_JQUERY)}</script><script>{_library(*_D3)}</script><script>{_REQUIRE}</script>"
         f"{_contained(body)}</body></html>"
     )
-    given = {"attention": args[0]} if args else {}
-    return Figure(page, given | {name: value for name, value in kwargs.items() if "attention" in name}, title, _height(body))
+    given = ({"attention": args[0]} if args else {}) | {name: value for name, value in kwargs.items() if "attention" in name}
+    sizes = [(len(layers), layers[0].shape[1], max(layers[0].shape[2:])) for layers in given.values() if layers is not None]
+    tallest = max(height(*size) for size in sizes)
+    return Figure(page, given, title, min(_TALLEST, round(tallest) + 20))
 
 
 def _contained(body: str) -> str:
@@ -57,13 +63,6 @@ def _contained(body: str) -> str:
     end = body.rindex("</script>")
     script = body[start:end].replace("</", "<\\/").replace("<!--", "<\\!--")
     return body[:start] + script + body[end:]
-
-
-def _height(body: str) -> int:
-    """A height in pixels that suits the longest list of tokens; above 900 the frame scrolls."""
-    lists = re.findall(r'"(?:left|right)_text": (\[.*?\])[,}]', body)
-    longest = max((text.count('", "') + 1 for text in lists), default=20)
-    return min(_TALLEST, 140 + 23 * longest)
 
 
 def _library(distribution: str, file: str) -> str:

@@ -383,7 +383,7 @@ def windows(answer):
 )
 def tokens_of_span(answer):
     draw = random.Random(6)
-    example = [(0, 0), (0, 4), (5, 10), (10, 12), (12, 14), (14, 15), (0, 0)]
+    example = [(0, 0), (0, 4), (5, 10), (10, 14), (14, 15), (0, 0)]
     cases = [(example, *span) for span in ((8, 12), (0, 4), (0, 1), (4, 5), (10, 12), (0, 15), (6, 7))]
     for _ in range(40):
         offsets, place = [(0, 0)], 0
