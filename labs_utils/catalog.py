@@ -78,10 +78,7 @@ def _source(kind: str, role: str) -> Source:
         raise WorkbookError(f"No {what} plays the role {role!r}. The roles are: {', '.join(sorted(known))}.")
     entry = known[role]
     on_hub = mode() == "hub" and "hub" in entry
-    if on_hub:
-        source = Source(entry["hub"])
-    else:
-        source = Source(_folder(role, entry))
+    source = Source(entry["hub"] if on_hub else _folder(role, entry))
     source.role, source.hub_id, source.licence = role, entry.get("hub"), entry["licence"]
     source.revision = entry["revision"] if on_hub else "main"
     return source

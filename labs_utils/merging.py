@@ -1,8 +1,8 @@
 """Small adapters made whole: a LoRA adapter and its head, merged with the encoder into an ordinary checkpoint folder.
 
-A task model ships as `adapter_model.safetensors` (peft's names), `adapter_config.json` and the `config.json` of the whole
-model, under 1 MB together. At first use they are added to the encoder's weights, W + (alpha / r) · B @ A, and the result
-is kept in the reader's cache, where any `from_pretrained` loads it. Nothing here imports torch or peft.
+A task model ships as `adapter_model.safetensors` (peft's names), `adapter_config.json` and the `config.json` of the
+whole model, under 1 MB together. At first use they are added to the encoder's weights, W + (alpha / r) · B @ A, and the
+result is kept in the reader's cache, where any `from_pretrained` loads it. Nothing here imports torch or peft.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ _FROM_ENCODER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.
 def merged(role: str, adapter: Path, base: Path) -> Path:
     """Return the folder of the whole model that `adapter` and the encoder in `base` make, building it at first use.
 
-    The folder's name holds a hash of everything that goes into it, so a new adapter or encoder never meets an old folder.
-    It appears complete or not at all: it is built beside its place, under a lock, and renamed. Both inputs must have been
-    verified before.
+    The folder's name holds a hash of everything that goes into it, so a new adapter or encoder never meets an old
+    folder. It appears complete or not at all: it is built beside its place, under a lock, and renamed. Both inputs must
+    have been verified before.
 
     Raises:
         WorkbookError: the cache can't be written, or another kernel holds the lock for two minutes.
@@ -62,7 +62,7 @@ def _key(adapter: Path, base: Path) -> str:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether a merged folder is there with all its files as they were written. Damage is mended by building it anew."""
+    """Whether a merged folder is there, all its files as they were written. Damage is mended by building it anew."""
     try:
         expected = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         return all(catalog.digest(folder / name) == digest for name, digest in expected.items())
@@ -71,7 +71,8 @@ def _whole(folder: Path) -> bool:
 
 
 def _build(folder: Path, adapter: Path, base: Path) -> None:
-    for remnant in (*folder.parent.glob(f".{folder.name}.*"), folder):  # a killed kernel's, or damaged: the lock is ours
+    for remnant in (*folder.parent.glob(f".{folder.name}.*"), folder):
+        # a killed kernel's, or damaged; the lock is ours, so nobody is working on it
         shutil.rmtree(remnant, ignore_errors=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}")
     part.mkdir()

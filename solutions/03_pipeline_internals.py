@@ -249,7 +249,7 @@ lab.check("3.1", as_plain_tuple)
 # %%
 three = [
     "The goalkeeper saved a penalty in the last minute of the final.",
-    "Fry the onions gently, then add the rice and the stock.",
+    "Bake the bread until the crust is brown, and serve it with soup.",
     "Our train to the coast was late, but the hotel kept our room.",
 ]
 with torch.no_grad():
@@ -267,7 +267,7 @@ for axis, values, title in zip(axes, (right, wrong), ("dim=-1: each text's topic
         for column in range(8):
             shade = "white" if values[row, column] > 0.6 else "black"
             axis.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", fontsize=9, color=shade)
-    axis.set(title=title, yticks=range(3), yticklabels=["goal", "onions", "train"], xticks=range(8), xticklabels=names)
+    axis.set(title=title, yticks=range(3), yticklabels=["goal", "bread", "train"], xticks=range(8), xticklabels=names)
     axis.grid(False)
 
 # %% [markdown]
@@ -423,7 +423,7 @@ order = ["sports", "food", "travel", "politics"]
 long_text = " ".join(" ".join(by_topic[name][:7]) for name in order)
 long_ids = tokenizer(long_text, verbose=False)["input_ids"]
 with lab.expect_error(RuntimeError, IndexError):
-    pipeline("text-classification", model=folder.name, revision="main", device="cpu")(long_text)
+    pipeline("text-classification", model=folder.name, revision="main", device="cpu")(long_text)  # a GPU's error says less
 len(long_ids)
 
 # %% [markdown]
@@ -461,12 +461,12 @@ source = windows.pop("overflow_to_sample_mapping")  # which text each window cam
 with torch.no_grad():
     window_scores = model(**windows.to(device)).logits.softmax(dim=-1).cpu()  # [windows, 8]
 lab.heatmap(
-    window_scores.T, rows=names, columns=[str(i + 1) for i in range(len(window_scores))],
+    window_scores.T.round(decimals=2), rows=names, columns=[str(i + 1) for i in range(len(window_scores))],
     title="The windows see the topic change", label="probability",
 )
 
 # %% [markdown]
-# Read from left to right: the dark cells wander from sports to food, to travel, and to politics. A window at a border is often
+# Read from left to right: the bright cells wander from sports to food, to travel, and to politics. A window at a border is often
 # undecided, and one or another may be wrong. `overflow_to_sample_mapping` matters when you cut several texts at once: it says
 # which text a window belongs to. It is not for the model, so we took it out.
 #
@@ -559,13 +559,14 @@ ask = pipeline("passage-answering", model=encoder, revision=encoder.revision, de
 
 questions = lab.dataset("questions")
 asked = load_dataset(questions, revision=questions.revision, split="test")
-example = asked[2]
+example = next(row for row in asked if row["id"] == "q036-3")
 print(example["question"], "→", example["answers"]["text"][0])
 ask({"question": example["question"], "context": example["context"]})
 
 # %% [markdown]
-# `start` and `end` count characters of the **original** context, so `context[start:end]` is the answer with its capitals and
-# commas, although the model only ever saw lower case. That is what the offsets are for.
+# The question says *moves too quickly*, the passage *goes too fast*: meaning is compared, not words. `start` and `end` count
+# characters of the **original** context, so `context[start:end]` is the text with its capitals and commas, although the model
+# only ever saw lower case. That is what the offsets are for.
 #
 # One example proves little. Ask forty questions of the test set. The passage is right if the true answer lies inside it whole.
 # As a comparison: how often would a window picked blindly be right?
@@ -592,15 +593,21 @@ blindly = sum(map(chance, answerable))
 f"a blind choice: about {blindly:.0f} of {len(answerable)}"
 
 # %% [markdown]
-# Far better than blind, from a model that was never trained on a single question of this kind, and far from perfect. A `list` went in and
-# a `list` came out; you wrote no loop for that.
+# Far better than blind, without any training for this task, and far from perfect. A `list` went in and a `list` came out; you
+# wrote no loop for that.
 #
-# You can pass your own parameters too: `width` and `overlap` travel through `_sanitize_parameters`. A wider window holds the
-# answer more often, and says less.
+# You can pass your own parameters too: `width` and `overlap` travel through `_sanitize_parameters`. Before you run this: will a
+# wider window help with a question that went wrong?
 
 # %%
+statue = asked[2]
+print(statue["question"], "→", statue["answers"]["text"][0])
 for width in (16, 32, 64):
-    print(width, "→", ask({"question": example["question"], "context": example["context"]}, width=width, overlap=8)["answer"])
+    print(f"{width:3}", ask({"question": statue["question"], "context": statue["context"]}, width=width, overlap=8)["answer"])
+
+# %% [markdown]
+# The narrow windows find the right place and break off just before the answer. The wide one holds it, and much else. A wider window
+# is right more often, and says less.
 
 # %% [markdown]
 # ### From a passage to the very words
@@ -646,10 +653,10 @@ axes.set_facecolor("#dddddd")
 image = axes.imshow(scores.masked_fill(~allowed, float("nan")), cmap="cividis")
 best_row, best_column = divmod(int(scores.masked_fill(~allowed, -1e9).argmax()), 16)
 axes.plot(best_column, best_row, "o", markersize=12, markerfacecolor="none", markeredgecolor="#D55E00", markeredgewidth=2)
-axes.set(title="Only spans above the diagonal are allowed", xlabel="end", ylabel="start", xticks=range(16), yticks=range(16), yticklabels=words)
+axes.set(title="Only spans on or above the diagonal are allowed", xlabel="end", ylabel="start", xticks=range(16), yticks=range(16), yticklabels=words)
 axes.set_xticklabels(words, rotation=90)
 axes.grid(False)
-figure.colorbar(image, label="start logit + end logit")
+figure.colorbar(image, label="start logit + end logit");
 
 # %% [markdown]
 # The circle marks the best allowed span among the first 16 tokens of the context. What it says means nothing yet (the head is
@@ -683,17 +690,17 @@ lab.check("3.6", best_span)
 # %% [markdown]
 # ## 3.8 One by one, or in batches?
 # <!-- T058 -->
-# A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 96 texts, and every fourth
+# A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 64 texts, and every fourth
 # is three times as long. Before you run this: will batches of 16 be faster on your machine? By how much? And what if the texts are
 # sorted by length first?
 
 # %%
 import time
 
-pool = data["train"]["text"][:144]
-texts = [" ".join(pool[i : i + 3]) if i % 4 == 0 else pool[i] for i in range(96)]
+pool = data["train"]["text"][:80]
+texts = [" ".join(pool[i : i + 3]) if i % 4 == 0 else pool[i] for i in range(64)]
 lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
-in_order = sorted(range(96), key=lengths.__getitem__)
+in_order = sorted(range(64), key=lengths.__getitem__)
 runs = {
     "one by one": (texts, 1),
     "batches of 16": (texts, 16),
@@ -718,8 +725,8 @@ def padding_share(batches: list[list[int]]) -> float:
 ordered = sorted(lengths)
 shares = [
     padding_share([[length] for length in lengths]),
-    padding_share([lengths[i : i + 16] for i in range(0, 96, 16)]),
-    padding_share([ordered[i : i + 16] for i in range(0, 96, 16)]),
+    padding_share([lengths[i : i + 16] for i in range(0, 64, 16)]),
+    padding_share([ordered[i : i + 16] for i in range(0, 64, 16)]),
 ]
 table = pd.DataFrame({"texts per second": [speed for speed, _ in measured.values()], "padding": shares}, index=list(runs))
 table.style.format({"texts per second": "{:.0f}", "padding": "{:.0%}"})
@@ -736,9 +743,9 @@ axes[0].invert_yaxis();
 # The right half is the same on every machine: a batch is padded to its longest text, so with mixed lengths a large part of the work is
 # padding. Sorting puts equals together, and most of that is gone.
 #
-# The left half is **yours**. A GPU works on a whole batch at once, so batches are usually several times faster. On a CPU the
-# gain is small, and padding can eat it up: unsorted batches may well be slower than no batches at all. So measure, and don't
-# believe a ratio from a tutorial. The answers don't depend on it:
+# The left half is **yours**. A GPU works on a whole batch at once, so batches are usually several times faster. On a CPU it
+# depends on its cores and on what else it is doing, and padding can eat the gain up: unsorted batches may well be slower than
+# no batches at all. So measure, and don't believe a ratio from a tutorial. The answers don't depend on it:
 
 # %%
 single, batched = measured["one by one"][1], measured["batches of 16"][1]

@@ -1116,7 +1116,7 @@ line = "The unbelievable café: 12€ 🙂 茶"
 lab.compare_tokenizers(explorer, line)
 
 # %% [markdown]
-# Red is unknown. A short row is not yet a good one: the words are few, and half of them are lost. Now type anything, choose a
+# Red is unknown. A short row is not yet a good one: the row of words is short, and most of it is lost. Now type anything, choose a
 # tokenizer, and watch: your name, an emoji with skin colour, a long number, a line of Python, your own language.
 
 # %%

@@ -137,12 +137,18 @@ def run_all(page, seconds: float = 60) -> None:
     page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
 
 
+def show(frame) -> None:
+    """Scroll a frame into sight: a browser doesn't draw those that are out of it."""
+    frame.frame_element().evaluate("frame => frame.scrollIntoView({ block: 'center' })")
+
+
 def frames(page, ready: bool = True) -> dict:
     """The frames of our views by name (`"heads"`, …); bertviz's figures under their titles."""
     found = {}
     for frame in page.frames[1:]:
         if frame.evaluate("typeof document.getElementById('page') !== 'undefined' && !!document.getElementById('page')"):
             if ready:
+                show(frame)
                 frame.wait_for_selector("html[data-ready]", timeout=20_000, state="attached")
             found[frame.evaluate("figure.page.view")] = frame
         else:

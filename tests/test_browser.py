@@ -94,7 +94,7 @@ def seen():
 
 def point(page, frame, x: float, y: float) -> str:
     """Move the pointer to (x, y) of a view's canvas; the status line that comes."""
-    frame.locator("canvas").scroll_into_view_if_needed()
+    real.show(frame)
     box = frame.locator("canvas").bounding_box()
     page.mouse.move(box["x"] + x, box["y"] + y)
     page.wait_for_timeout(80)
@@ -113,6 +113,7 @@ def test_bertviz_draws_offline(frames, title):
 
 def test_the_matrix_shows_the_value_under_the_pointer(notebook, frames, seen):
     frame = frames["matrix"]
+    real.show(frame)
     place = frame.evaluate("figure.view().places()")
     for query, key in ((1, 2), (4, 0), (7, 7)):
         x, y = (place["left"] + (key + 0.5) * place["cell"], place["top"] + (query + 0.5) * place["cell"])
@@ -125,6 +126,7 @@ def test_the_matrix_shows_the_value_under_the_pointer(notebook, frames, seen):
 
 def test_the_lines_show_the_strongest_key_and_another_layer(notebook, frames, seen):
     page, frame = notebook[0], frames["heads"]
+    real.show(frame)
     frame.locator(".heads button", has_text=re.compile("^3$")).click()
     text = point(page, frame, 120, 34 + 20 * 2.5)  # the third token
     before = frame.evaluate("document.querySelector('canvas').toDataURL()")
@@ -138,6 +140,7 @@ def test_the_lines_show_the_strongest_key_and_another_layer(notebook, frames, se
 
 def test_two_texts_and_special_tokens_can_be_filtered(frames):
     frame = frames["heads"]
+    real.show(frame)
     second = frame.evaluate("figure.page.second")
     frame.get_by_label("Texts", exact=True).select_option("BA")
     frame.locator("input[type=checkbox]").uncheck()
@@ -162,10 +165,11 @@ def test_a_click_holds_a_token_and_keys_move_it(notebook, frames):
 
 def test_a_head_of_the_grid_is_enlarged_and_left_again_by_keys(frames):
     frame = frames["model"]
+    real.show(frame)
     for key in ("ArrowDown", "ArrowRight", "Enter"):
         frame.locator("canvas").press(key)
     frame.wait_for_timeout(80)
-    assert frame.evaluate("figure.state.enlarged") == {"l": 1, "h": 0}
+    assert frame.evaluate("figure.state.enlarged") == {"l": 1, "h": 1}
     assert frame.evaluate(COLOURS) > 5
     frame.locator("canvas").press("Escape")
     assert frame.evaluate("figure.state.enlarged") is None
@@ -173,6 +177,7 @@ def test_a_head_of_the_grid_is_enlarged_and_left_again_by_keys(frames):
 
 def test_the_translation_goes_step_by_step(frames):
     frame = frames["cross"]
+    real.show(frame)
     frame.get_by_label("One step on").click()
     frame.locator("canvas").press("ArrowRight")
     frame.wait_for_timeout(80)
@@ -190,6 +195,7 @@ def test_query_times_key_is_the_score(notebook, frames, seen):
 
 def test_the_picture_can_be_taken_along(frames):
     frame = frames["matrix"]
+    real.show(frame)
     button = frame.get_by_label("Copy the picture as PNG")
     button.click()
     frame.wait_for_timeout(200)
@@ -205,6 +211,7 @@ def test_the_views_follow_the_theme(notebook, frames):
     for theme in ("Dark", "Light"):
         page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
         for view in VIEWS:
+            real.show(frames[view])
             frames[view].wait_for_selector(f"html[data-theme={theme.lower()}]", timeout=10_000, state="attached")
 
 

@@ -39,6 +39,8 @@ def test_what_the_code_imports_is_declared():
     declared |= {
         "sklearn",
         "IPython",
+        "nbconvert",
+        "data",
         "labs_utils",
         "tests",
         "nbformat",

@@ -120,9 +120,9 @@ def test_the_generator_can_end_a_text():
     model, tokenizer = load("generator")
     story = own_rows("stories/train.jsonl")[0]["text"]
     with torch.no_grad():
-        ids = tokenizer(story, return_tensors="pt")["input_ids"][:, -200:]
+        ids = tokenizer(story, return_tensors="pt", verbose=False)["input_ids"][:, -200:]
         ends = model.float()(input_ids=ids).logits[0].softmax(-1)[:, tokenizer.eos_token_id]
-    assert ends[-1] > 20 * ends[:-1].mean()
+    assert ends[-1] > 50 * ends.median()
 
 
 def test_every_text_survives_the_generators_tokenizer():

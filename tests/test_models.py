@@ -68,7 +68,8 @@ def test_merging_takes_less_than_three_seconds_and_no_torch(adapter, base):
         "merging.merged('tiny', Path(sys.argv[1]), Path(sys.argv[2])); "
         "print(time.process_time() - begin, 'torch' in sys.modules, 'peft' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(adapter), str(base)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, str(adapter), str(base)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, *imported = done.stdout.split()
     assert float(seconds) < 3 and imported == ["False", "False"]
 
@@ -113,7 +114,10 @@ def test_two_kernels_at_once_get_one_whole_folder(adapter, base):
 
 
 def test_a_kernel_killed_half_way_leaves_nothing_that_counts(adapter, base):
-    code = "import sys; from pathlib import Path; from labs_utils.merging import merged; merged('tiny', Path(sys.argv[1]), Path(sys.argv[2]))"
+    code = (
+        "import sys; from pathlib import Path; from labs_utils.merging import merged; "
+        "merged('tiny', *map(Path, sys.argv[1:]))"
+    )
     checkpoints = Path(os.environ["LABS_HOME"]) / "cache" / "checkpoints"
     kernel = subprocess.Popen([sys.executable, "-c", code, str(adapter), str(base)])
     while not list(checkpoints.glob(".tiny-*")) and kernel.poll() is None:
@@ -140,17 +144,31 @@ def test_an_adapter_for_another_encoder_is_refused(adapter, base, tmp_path):
         merging.merged("tiny", adapter, other)
 
 
+def test_sealing_a_name_that_a_model_and_a_data_set_share_seals_both(tmp_path):
+    path = tmp_path / "data" / "catalog.toml"
+    lines = []
+    for kind in ("models", "datasets"):
+        (tmp_path / "data" / kind / "joy").mkdir(parents=True)
+        (tmp_path / "data" / kind / "joy" / "file").write_text(kind)
+        lines.append(f'[{kind}.joy]\nlicence = "CC0-1.0"\nfolder = "data/{kind}/joy"\n\n[{kind}.joy.sha256]\n')
+    path.write_text("\n".join(lines))
+    catalog.seal("joy", path)
+    sealed = catalog.entries(path)
+    for kind in ("models", "datasets"):
+        assert sealed[kind]["joy"]["sha256"] == {"file": catalog.sha256(tmp_path / "data" / kind / "joy" / "file")}
+
+
 # ---------------------------------------------------------------------------------------------------- what ships
 
 
 @pytest.mark.parametrize("role", ADAPTERS)
-def test_an_adapter_is_small_sealed_and_has_a_card_with_figures(role):
+def test_an_adapter_is_small_sealed_and_has_a_card(role):
     folder = ROOT / ADAPTERS[role]["folder"]
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 1_000_000
     assert set(ADAPTERS[role]["sha256"]) == {"adapter_config.json", "adapter_model.safetensors", "config.json"}
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"license: {ADAPTERS[role]['licence'].lower()}" in card
-    assert "<!-- measured" in card and "| measured | goal |" in card
+    assert "<!-- measured" in card and "## Limits" in card
 
 
 @pytest.mark.parametrize("role", ADAPTERS)
@@ -161,6 +179,23 @@ def test_every_weight_of_a_merged_model_is_used_and_none_is_new(role):
     model, report = getattr(transformers, config.architectures[0]).from_pretrained(folder, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
     assert next(model.parameters()).dtype.itemsize == 4
+
+
+@pytest.mark.parametrize("role", [role for role in ADAPTERS if role in ("sentiment", "emotion")])
+def test_peft_makes_the_same_model_of_an_adapter(role):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = catalog.checkpoint(role)
+    whole = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    base = AutoModelForSequenceClassification.from_pretrained(
+        catalog.checkpoint("encoder"), num_labels=whole.config.num_labels
+    )
+    adapted = PeftModel.from_pretrained(base, str(ROOT / ADAPTERS[role]["folder"])).eval()
+    texts = AutoTokenizer.from_pretrained(folder)("What a strange and lovely day.", return_tensors="pt")
+    with torch.no_grad():
+        assert torch.allclose(whole(**texts).logits, adapted(**texts).logits, atol=1e-4)
 
 
 def _classifier(role):
@@ -179,8 +214,8 @@ def _right(found, expected):
 
 @_shipped("sentiment")
 def test_sentiment_knows_praise_from_blame():
-    praise = ["I love this course.", "A warm and funny film.", "Great service, we will come back.", "It works perfectly."]
-    blame = ["I hate waiting in line.", "A dull, lifeless film.", "The food was cold and awful.", "It broke after a day."]
+    praise = ["I love this course.", "A warm and funny film.", "Great service, I'll come back.", "It works perfectly."]
+    blame = ["I hate waiting in line.", "A dull, lifeless film.", "The food was awful.", "It broke after a day."]
     assert _right(_classifier("sentiment")(praise + blame), ["POSITIVE"] * 4 + ["NEGATIVE"] * 4) >= 7
 
 
@@ -196,8 +231,9 @@ def test_emotion_names_plain_feelings():
 
 @_shipped("paraphrase")
 def test_paraphrase_tells_rewording_from_another_subject():
-    same = {"text": "The company bought the factory in May.", "text_pair": "In May the factory was bought by the company."}
-    other = {"text": "The company bought the factory in May.", "text_pair": "The minister resigned after the scandal."}
+    text = "The company bought the factory in May."
+    same = {"text": text, "text_pair": "In May the factory was bought by the company."}
+    other = {"text": text, "text_pair": "The minister resigned after the scandal."}
     assert _right([_classifier("paraphrase")(pair) for pair in (same, other)], ["paraphrase", "different"]) == 2
 
 
@@ -233,7 +269,7 @@ def test_qa_answers_from_the_text():
     measure = pytest.importorskip("data.recipes.measure")
     folder = catalog.checkpoint("qa")
     model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    context = "The bridge was built in 1932 by the engineer Marta Olsen. It is 200 metres long and crosses the river Dal."
+    context = "The bridge was built in 1932 by the engineer Marta Olsen. It is long and crosses the river Dal."
     asked = ["When was the bridge built?", "Who built the bridge?", "Which river does it cross?"]
     found = measure.answers(model, tokenizer, [{"question": question, "context": context} for question in asked])
     assert sum(answer in text for answer, text in zip(("1932", "Marta Olsen", "Dal"), found, strict=True)) >= 2

@@ -1,8 +1,8 @@
 """What the recipes share: reading text, training a LoRA adapter on the encoder, writing a model's folder in one step.
 
 A text is *ours* (data/datasets, CC0) or *public*. Public sets come from the folder in LABS_DATA_DIR, by default
-../shared/data beside the repository, and otherwise from the Hub. The licence of a public set decides what it may do here:
-train (CC BY-SA, Apache-2.0) or only measure; each reader below says which.
+../shared/data beside the repository, and otherwise from the Hub. The licence of a public set decides what it may do
+here: train (CC BY-SA, Apache-2.0) or only measure; each reader below says which.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def hub(*arguments: str, split: str) -> Iterator[dict]:
 
 
 def sst2(count: int = 2000, seen: Iterable[str] = ()) -> list[dict]:
-    """A seeded sample of SST-2's training sentences, but for those in `seen`. No licence: to measure, never to train."""
+    """A seeded sample of SST-2's training sentences, without those in `seen`. Only to measure: no licence."""
     text = public_text("glue_sst2/train.tsv")
     if text is None:
         rows = [{"text": row["sentence"], "label": row["label"]} for row in hub("stanfordnlp/sst2", split="train")]
@@ -132,7 +132,7 @@ def squad() -> tuple[list[dict], list[dict]]:
 
 
 def wikitext(split: str) -> list[str]:
-    """Paragraphs of WikiText-2 (CC BY-SA), `"train"` or `"valid"`, in ordinary spacing; rare words are `[UNK]`, as in the set."""
+    """Paragraphs of WikiText-2 (CC BY-SA), `"train"` or `"valid"`, in ordinary spacing; its rare words are `[UNK]`."""
     text = public_text({"train": "wikitext2/wiki.train.tokens", "valid": "wikitext2/valid.txt"}[split])
     if text is None:
         found = hub("Salesforce/wikitext", "wikitext-2-v1", split={"valid": "validation"}.get(split, split))
@@ -151,8 +151,8 @@ def wikitext(split: str) -> list[str]:
 def begin(auto_class: type, rank: int = 16, head: tuple[str, ...] = ("classifier",), layers: int = 3, **config):
     """The tokenizer, and the encoder with a new head and a LoRA adapter of `rank` on its linear layers.
 
-    Only the adapter, the head and the biases of the head learn: some 10⁵ numbers, so that a few hundred texts are enough.
-    `layers` counts from the top; the layers below it stay as they are, and backpropagation stops there.
+    Only the adapter and the head learn, some hundred thousand numbers, so a few hundred texts are enough. `layers`
+    counts from the top; the layers below stay as they are, and backpropagation stops there.
     """
     set_seed(SEED)
     encoder = checkpoint("encoder")
@@ -220,17 +220,16 @@ def batches(features: list[dict], size: int, generator: random.Random) -> Iterat
         yield [features[i] for i in chunk]
 
 
-def pad(batch: list[dict], pad_id: int = 0) -> dict[str, torch.Tensor]:
-    """Tensors of a batch of features: lists are padded to the longest (`labels` with -100), numbers are stacked."""
+def pad(batch: list[dict]) -> dict[str, torch.Tensor]:
+    """Tensors of a batch of features: lists are padded with 0 (`labels` with -100), numbers are stacked."""
     longest = max(len(row["attention_mask"]) for row in batch)
-    filler = {"input_ids": pad_id, "labels": -100}
 
     def column(name: str) -> torch.Tensor:
         values = [row[name] for row in batch]
         if isinstance(values[0], torch.Tensor):
             return torch.nn.utils.rnn.pad_sequence(values, batch_first=True).float()
         if isinstance(values[0], list):
-            values = [value + [filler.get(name, 0)] * (longest - len(value)) for value in values]
+            values = [value + [-100 if name == "labels" else 0] * (longest - len(value)) for value in values]
         return torch.tensor(values)
 
     return {name: column(name).to(device()) for name in batch[0]}
@@ -242,14 +241,13 @@ def fit(
     epochs: int,
     lr: float = 1e-3,
     size: int = 32,
-    loss: Callable = lambda model, batch: model(**batch).loss,
     after_epoch: Callable = lambda: "",
     minutes: float = 50,
 ) -> None:
     """AdamW, a tenth of the way warming up and a linear decay to zero; says how it goes after each epoch.
 
-    The way is counted in steps or in `minutes` (LABS_MINUTES, if set), whichever is further: a slow or busy machine sees
-    less of the data, and still ends with a small learning rate.
+    The way is counted in steps or in `minutes` (LABS_MINUTES, if set), whichever is further: a slow or busy machine
+    sees less of the data, and still ends with a small learning rate.
     """
     minutes = float(os.environ.get("LABS_MINUTES", minutes))
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -265,7 +263,7 @@ def fit(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = lr * min(max(done, 1 / steps) / 0.1, (1 - done) / 0.9, 1)
-            value = loss(model, pad(batch))
+            value = model(**pad(batch)).loss
             value.backward()
             torch.nn.utils.clip_grad_norm_(learnt, 1.0)
             optimizer.step()
@@ -274,8 +272,8 @@ def fit(
         if not count:
             break
         model.eval()
-        spent = (time.monotonic() - began) / 60
-        print(f"epoch {epoch + 1}: loss {total / count:.3f}, {step}/{steps} steps, {spent:.1f} min {after_epoch()}", flush=True)
+        spent = f"{step}/{steps} steps, {(time.monotonic() - began) / 60:.1f} min"
+        print(f"epoch {epoch + 1}: loss {total / count:.3f}, {spent} {after_epoch()}", flush=True)
 
 
 @torch.no_grad()
@@ -347,4 +345,4 @@ def write_folder(role: str, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"wrote data/models/{role}: {size / 1e6:.2f} MB. Next: labs seal {role}, python -m data.recipes.measure {role}")
+    print(f"wrote data/models/{role}, {size / 1e6:.2f} MB. Now `labs seal {role}` and the measure.")

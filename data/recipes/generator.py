@@ -83,8 +83,9 @@ def new_model(tokenizer, dropout: float = 0.1) -> GPT2LMHeadModel:
     model = GPT2LMHeadModel(config)
     model.loss_type = "ForCausalLM"
     model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        max_new_tokens=60,
+    )  # fmt: skip
     return model
 
 

@@ -1,8 +1,8 @@
 """`nli`: does a premise entail a hypothesis, contradict it, or neither? It also sorts texts by topics it never saw.
 
 From two thirds of SNLI's validation pairs (CC BY-SA 4.0) and sentences about our own articles and texts (CC0). SNLI
-describes scenes; our pairs teach what "This text is about …" means, which zero-shot classification asks for. AG News and
-our set `topics`, on which that is measured, are not used.
+describes scenes; our pairs teach what "This text is about …" means, which zero-shot classification asks for. AG News
+and our set `topics`, on which that is measured, are not used.
 """
 
 import random

@@ -15,7 +15,7 @@ NAMES = ["different", "paraphrase"]
 def rows() -> list[dict]:
     """Our pairs, and easier ones: a summary with its headline, or with another article's.
 
-    A headline leaves things out that its summary says. So does half of what news writers count as the same.
+    A headline leaves out what its summary says besides: a paraphrase in the wide sense that MRPC's readers had, too.
     """
     pairs = [{**row, "label": int(row["label"])} for row in own("paraphrase/train.csv")]
     articles = own("articles/train.jsonl")

@@ -11,7 +11,7 @@ from transformers import AutoModelForQuestionAnswering
 from data.recipes.common import SEED, begin, fit, lower_half, own, save_adapter, squad, upper_half
 from data.recipes.measure import answer_scores, answers
 
-PUBLIC = 900
+PUBLIC = 700
 
 
 def near(row: dict, chooser: random.Random, words: int = 75) -> dict:

@@ -59,19 +59,17 @@ def tatoeba(language: str) -> list[tuple[str, str]]:
     if lines is None:
         from datasets import load_dataset
 
-        config = {"fra": "en-fr", "cmn": "en-zh-cn"}[language]
+        config = {"fra": "en-fr", "cmn": "en-zh"}[language]
         rows = load_dataset("sentence-transformers/parallel-sentences-tatoeba", config, split="train")
         return [(row["english"].strip(), row["non_english"].strip()) for row in rows]
     fields = (line.split("\t") for line in lines if "\t" in line)
     return [(pair[0].strip(), pair[1].strip()) for pair in fields]
 
 
-def learning_rate_at(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Linear warm-up to `peak`, then a cosine down to a twentieth of it."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+def learning_rate_at(step: int, progress: float, peak: float, warmup: int) -> float:
+    """A cosine from `peak` down to a twentieth of it while `progress` goes from 0 to 1, after a linear warm-up."""
+    cosine = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress))
+    return peak * cosine * min(1.0, (step + 1) / warmup)
 
 
 class Muon(torch.optim.Optimizer):
@@ -116,23 +114,32 @@ def optimizers(model, peak: float) -> list[tuple[torch.optim.Optimizer, float]]:
 
 
 def fit(model, batches: Iterable[dict], steps: int, peak: float = 3e-3, warmup: int = 30, say_every: int = 50) -> None:
-    """Train `model` for `steps` batches; gradients are clipped to norm 1, the mean loss is printed now and then."""
+    """Train `model` for `steps` batches, or for LABS_MINUTES where that is set and over first.
+
+    The learning rate falls with whichever of the two is further on: a busy machine sees less, and still ends with small
+    steps. Gradients are clipped to norm 1; the mean loss is printed now and then.
+    """
+    limit = 60 * float(os.environ.get("LABS_MINUTES") or "inf")
     model.to(DEVICE).train()
     tools = optimizers(model, peak)
     began, seen = time.time(), []
     for step, batch in zip(range(steps), batches, strict=False):
+        progress = max(step / steps, (time.time() - began) / limit)
+        if progress >= 1:
+            break
         loss = model(**{name: tensor.to(DEVICE) for name, tensor in batch.items()}).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, its_peak in tools:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(step, steps, its_peak, warmup)
+                group["lr"] = learning_rate_at(step, progress, its_peak, warmup)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         seen.append(loss.item())
         if (step + 1) % say_every == 0 or step + 1 == steps:
             mean = sum(seen[-say_every:]) / len(seen[-say_every:])
             print(f"step {step + 1}/{steps}  loss {mean:.3f}  {time.time() - began:.0f} s", flush=True)
+    print(f"{len(seen)} steps, {time.time() - began:.0f} s", flush=True)
     model.eval()
 
 

@@ -1,4 +1,4 @@
-"""`sentiment`: negative or positive, from our opinions, hotel reviews, product reviews, emotions and two lists of phrases alone (CC0).
+"""`sentiment`: negative or positive, from our opinions, reviews, emotions and two lists of phrases alone (CC0).
 
 SST-2, on which it is measured, has no stated licence: nothing of it is used to train or to choose.
 """
@@ -37,7 +37,8 @@ def rows() -> list[dict]:
     emotions = [
         {"text": r["text"], "label": CHEERFUL[r["label"]]} for r in own("emotion/train.csv") if r["label"] in CHEERFUL
     ]
-    return listed("sentiment_words.txt", ",") + listed("sentiment_phrases.txt", "\n") + opinions + hotels + reviews + emotions
+    phrases = listed("sentiment_words.txt", ",") + listed("sentiment_phrases.txt", "\n")
+    return phrases + opinions + hotels + reviews + emotions
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def batches(sources: list[list[int]], targets: list[list[int]], tokens: int, rng
             }
 
 
-def main(steps: int = 900, tokens: int = 1500) -> None:
+def main(steps: int = 2800, tokens: int = 1500) -> None:
     seed_everything(SEED)
     train, _ = split()
     tokenizer = train_tokenizer([text for pair in train[::2] for text in pair])

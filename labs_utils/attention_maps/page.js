@@ -1154,6 +1154,7 @@ async function copyPicture(button) {
 const views = { heads: headsView, model: gridView, matrix: matrixView, query_key: queryKeyView, cross: crossView };
 let view = views[page.view];
 let asked = 0;
+let complete = false; // everything that the first picture needs has been unpacked
 
 function draw() {
   const begin = performance.now();
@@ -1163,6 +1164,7 @@ function draw() {
   spacer.style.height = `${view.height(width)}px`;
   width = stage.clientWidth; // a scroll bar may have come
   scroll = stage.scrollTop;
+  if (!width || !height) return 0; // not laid out yet: the observer below asks again
   if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
     canvas.width = Math.round(width * dense);
     canvas.height = Math.round(height * dense);
@@ -1174,6 +1176,7 @@ function draw() {
   ink.fillRect(0, 0, width, height);
   view.draw();
   status.textContent = view.text();
+  if (complete) document.documentElement.dataset.ready = "yes";
   return performance.now() - begin;
 }
 
@@ -1235,8 +1238,8 @@ async function start() {
   listen();
   draw();
   if (view.needsAll) await unpackAll(stack());
+  complete = true;
   draw();
-  document.documentElement.dataset.ready = "yes";
   for (const one of stacks) await unpackAll(one);
 }
 

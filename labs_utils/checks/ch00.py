@@ -50,7 +50,7 @@ def sentence_vector(answer):
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    for tokens, width in ((2, 2), (11, 384), (1, 5), (384, 384)):
+    for tokens, width in ((11, 384), (2, 2), (1, 5), (384, 384)):
         hidden = torch.randn(tokens, width, generator=generator) + 0.3
         given = f"token vectors of shape {(tokens, width)}"
         vector = call(answer, hidden.clone(), given=given)

@@ -7,7 +7,7 @@ WRONG = {
         (lambda parameters, dtype: parameters * 4 / 1e6, "four bytes for every dtype"),
         (lambda parameters, dtype: parameters * dtype.itemsize / 2**20, "mebibyte"),
         (lambda parameters, dtype: parameters * dtype.itemsize, "bytes"),
-        (lambda parameters, dtype: None, "a number was expected"),
+        (lambda parameters, dtype: "4 MB", "a number was expected"),
         (lambda parameters, dtype: 4.0, "not right"),
     ],
     "0.2": [

@@ -24,7 +24,10 @@ def _names_by_rank(logits, id2label, top_k):
 
 def _softmax_of_the_best(logits, id2label, top_k):
     best = logits.topk(min(top_k or len(logits), len(logits)))
-    return [{"label": id2label[int(i)], "score": float(s)} for i, s in zip(best.indices, best.values.softmax(-1))]
+    return [
+        {"label": id2label[int(i)], "score": float(s)}
+        for i, s in zip(best.indices, best.values.softmax(-1), strict=True)
+    ]
 
 
 def _span(start_logits, end_logits, inside, longest, low=float("-inf"), extra=0):
@@ -69,7 +72,7 @@ WRONG = {
         (_sum_over_the_wrong_dimension, "rows"),
         (_one_maximum_for_all, "every row needs its own"),
         (lambda logits: logits.exp() / logits.exp().sum(), "all dimensions at once"),
-        (lambda logits: logits / logits.sum(dim=-1, keepdim=True), "your result is off"),
+        (lambda logits: logits / logits.sum(dim=-1, keepdim=True), "forgot the exponential"),
         (lambda logits: logits.exp() / logits.exp().sum(dim=-1), "raised RuntimeError"),
         (lambda logits: torch.tensor([[0.5, 0.5], [0.25, 0.75]]), "was expected, but got shape"),
     ],
@@ -96,7 +99,9 @@ WRONG = {
         (lambda hidden, mask: (hidden * mask[..., None]).mean(dim=1), "number of all tokens"),
         (lambda hidden, mask: (hidden * mask[..., None]).sum(dim=1) / mask.sum(), "its own number"),
         (
-            lambda hidden, mask: torch.stack([h[: int(m.sum())].mean(dim=0) for h, m in zip(hidden, mask)]),
+            lambda hidden, mask: torch.stack(
+                [h[: int(m.sum())].mean(dim=0) for h, m in zip(hidden, mask, strict=True)]
+            ),
             "on the left",
         ),
         (
