@@ -1,5 +1,6 @@
 # make lab    open the workbook in JupyterLab            make test   run every cell and every test
 # make build  make the notebooks from solutions/*.py     make bench  measure, and write benchmarks/RESULTS.md
+# make bench-models  measure what the shipped models can do, and write it into their cards and data/models/RESULTS.md
 # Each makes .venv and installs by itself. `make lab TORCH=cpu` takes PyTorch from its own CPU index (a smaller download).
 PYTHON ?= python3
 # The tested versions. `make test CONSTRAINTS=` takes the newest that pyproject.toml allows.
@@ -13,7 +14,7 @@ endif
 # In a container the user is often root, and Jupyter asks for a word before it serves root.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test build bench constraints clean
+.PHONY: lab test build bench bench-models constraints clean
 
 lab: .venv/.lab
 	$(BIN)/jupyter lab $(ROOT) notebooks/00_start_here.ipynb
@@ -26,6 +27,9 @@ build: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/python -m benchmarks
+
+bench-models: .venv/.test
+	$(BIN)/python -m data.recipes.measure
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "The workbook needs Python 3.11 or newer, and $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }

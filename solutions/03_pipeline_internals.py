@@ -34,7 +34,8 @@ data = load_dataset(topics, revision=topics.revision)
 names = data["train"].features["label"].names
 tokenizer = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision)
 model = AutoModelForSequenceClassification.from_pretrained(
-    encoder, revision=encoder.revision, id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)}
+    encoder, revision=encoder.revision,
+    id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)},
 ).to(device).eval()
 
 # %%
@@ -58,7 +59,8 @@ for _ in range(150):
 held_back = data["test"].select(range(64))
 with torch.no_grad():
     guesses = model.classifier(summaries(held_back["text"][:])).argmax(dim=-1).cpu()
-f"{(guesses == torch.tensor(held_back['label'][:])).float().mean():.0%} of {len(held_back)} new texts right"
+share = (guesses == torch.tensor(held_back["label"][:])).float().mean()
+f"{share:.0%} of {len(held_back)} new texts right"
 
 # %% [markdown]
 # A blind guess gets one in eight. The library told you that `classifier.weight` and `classifier.bias` were missing and therefore
@@ -140,7 +142,9 @@ tokenizer.convert_ids_to_tokens(hello["input_ids"]), hello["attention_mask"]
 # %%
 with torch.no_grad():
     written_out = model(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], token_type_ids=inputs["token_type_ids"]
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        token_type_ids=inputs["token_type_ids"],
     ).logits
 torch.equal(written_out, logits)
 
@@ -252,8 +256,9 @@ three = [
     "Bake the bread until the crust is brown, and serve it with soup.",
     "Our train to the coast was late, but the hotel kept our room.",
 ]
+batch = tokenizer(three, padding=True, return_tensors="pt").to(device)
 with torch.no_grad():
-    logits3 = model(**tokenizer(three, padding=True, return_tensors="pt").to(device)).logits.cpu()  # [3, 8]
+    logits3 = model(**batch).logits.cpu()  # [3, 8]
 right, wrong = logits3.softmax(dim=-1), logits3.softmax(dim=0)  # both [3, 8]
 right.sum(dim=-1), wrong.sum(dim=-1)
 
@@ -261,13 +266,16 @@ right.sum(dim=-1), wrong.sum(dim=-1)
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(2, 1, figsize=(8, 4.6), sharex=True)
-for axis, values, title in zip(axes, (right, wrong), ("dim=-1: each text's topics sum to 1", "dim=0: each topic's texts sum to 1. Wrong.")):
+titles = ("dim=-1: each text's topics sum to 1", "dim=0: each topic's texts sum to 1. Wrong.")
+for axis, values, title in zip(axes, (right, wrong), titles):
     axis.imshow(values, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     for row in range(3):
         for column in range(8):
             shade = "white" if values[row, column] > 0.6 else "black"
-            axis.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", fontsize=9, color=shade)
-    axis.set(title=title, yticks=range(3), yticklabels=["goal", "bread", "train"], xticks=range(8), xticklabels=names)
+            number = f"{values[row, column]:.2f}"
+            axis.text(column, row, number, ha="center", va="center", fontsize=9, color=shade)
+    axis.set(title=title, yticks=range(3), yticklabels=["goal", "bread", "train"])
+    axis.set(xticks=range(8), xticklabels=names)
     axis.grid(False)
 
 # %% [markdown]
@@ -308,7 +316,9 @@ lab.check("3.2", softmax)
 # %%
 from transformers import AutoConfig
 
-AutoConfig.from_pretrained(folder.name, revision="main").id2label, AutoConfig.from_pretrained(encoder, revision=encoder.revision, num_labels=3).id2label
+named = AutoConfig.from_pretrained(folder.name, revision="main")
+nameless = AutoConfig.from_pretrained(encoder, revision=encoder.revision, num_labels=3)
+named.id2label, nameless.id2label
 
 # %% [markdown]
 # Without names it says `LABEL_0`. The wording belongs to the checkpoint, not to the pipeline. With `top_k` you get more than the winner:
@@ -346,9 +356,10 @@ lab.check("3.3", postprocess)
 
 # %%
 padded = tokenizer(text, padding="max_length", max_length=64, return_tensors="pt").to(device)
-blind = {**padded, "attention_mask": torch.ones_like(padded["attention_mask"])}  # every [PAD] counts as a word
+blind = {**padded, "attention_mask": torch.ones_like(padded["attention_mask"])}  # [PAD] counts as a word
+calls = {"alone": inputs, "padded, mask": padded, "padded, no mask": blind}
 with torch.no_grad():
-    rows = {"alone": model(**inputs).logits, "padded, mask": model(**padded).logits, "padded, no mask": model(**blind).logits}
+    rows = {name: model(**given).logits for name, given in calls.items()}  # [1, 8] each
 pd.DataFrame({row: values[0].tolist() for row, values in rows.items()}, index=names).T.round(3)
 
 # %% [markdown]
@@ -360,7 +371,7 @@ pd.DataFrame({row: values[0].tolist() for row, values in rows.items()}, index=na
 misspelt = {"input_ids": padded["input_ids"], "attention_masks": padded["attention_mask"]}
 with torch.no_grad():
     typo = model(**misspelt).logits
-torch.allclose(typo, rows["padded, no mask"], atol=1e-4), torch.allclose(typo, rows["padded, mask"], atol=1e-4)
+{name: torch.allclose(typo, values, atol=1e-4) for name, values in rows.items()}
 
 # %% [markdown]
 # One `s` too many, no error, another answer. How bad does it get?
@@ -381,7 +392,7 @@ curves = {masked: [score_of(count, masked) for count in counts] for masked in (T
 figure, axes = plt.subplots(figsize=(7, 3.2))
 for masked, label in ((True, "with the mask"), (False, "without")):
     axes.plot(counts, curves[masked], "o-")
-    axes.annotate(label, (counts[-1], curves[masked][-1]), xytext=(8, 0), textcoords="offset points", va="center")
+    axes.text(counts[-1] + 3, curves[masked][-1], label, va="center")
 axes.set(title="With the mask, padding changes nothing", xlabel="length after padding (tokens)")
 axes.set(ylabel="probability of “sports”", ylim=(0, 1.05), xlim=(10, 160));
 
@@ -418,12 +429,15 @@ lab.check("3.4", mean_pool)
 # what will the pipeline do with it?
 
 # %%
-by_topic = {name: [row["text"] for row in data["test"] if row["label"] == i] for i, name in enumerate(names)}
-order = ["sports", "food", "travel", "politics"]
-long_text = " ".join(" ".join(by_topic[name][:7]) for name in order)
+def some_texts(name: str) -> list[str]:
+    """Seven texts of the test set on one topic."""
+    return [row["text"] for row in data["test"] if row["label"] == names.index(name)][:7]
+
+long_text = " ".join(" ".join(some_texts(name)) for name in ("sports", "food", "travel", "politics"))
 long_ids = tokenizer(long_text, verbose=False)["input_ids"]
+on_cpu = pipeline("text-classification", model=folder.name, revision="main", device="cpu")  # a GPU's error says less
 with lab.expect_error(RuntimeError, IndexError):
-    pipeline("text-classification", model=folder.name, revision="main", device="cpu")(long_text)  # a GPU's error says less
+    on_cpu(long_text)
 len(long_ids)
 
 # %% [markdown]
@@ -442,7 +456,10 @@ classifier(long_text, truncation=True, top_k=2)
 # does each window bring?
 
 # %%
-small = tokenizer(three[2], truncation=True, max_length=12, stride=4, return_overflowing_tokens=True, return_offsets_mapping=True)
+small = tokenizer(
+    three[2], truncation=True, max_length=12, stride=4,
+    return_overflowing_tokens=True, return_offsets_mapping=True,
+)
 for ids, places in zip(small["input_ids"], small["offset_mapping"]):
     real = [place for place in places if place != (0, 0)]
     print(" ".join(tokenizer.convert_ids_to_tokens(ids)), "| characters", real[0][0], "to", real[-1][1])
@@ -455,13 +472,15 @@ for ids, places in zip(small["input_ids"], small["offset_mapping"]):
 
 # %%
 windows = tokenizer(
-    long_text, truncation=True, max_length=96, stride=24, padding=True, return_overflowing_tokens=True, return_tensors="pt"
+    long_text, truncation=True, max_length=96, stride=24,
+    padding=True, return_overflowing_tokens=True, return_tensors="pt",
 )
 source = windows.pop("overflow_to_sample_mapping")  # which text each window came from: here always text 0
 with torch.no_grad():
     window_scores = model(**windows.to(device)).logits.softmax(dim=-1).cpu()  # [windows, 8]
 lab.heatmap(
-    window_scores.T.round(decimals=2), rows=names, columns=[str(i + 1) for i in range(len(window_scores))],
+    window_scores.T.round(decimals=2),
+    rows=names, columns=[str(i + 1) for i in range(len(window_scores))],
     title="The windows see the topic change", label="probability",
 )
 
@@ -531,8 +550,8 @@ class PassageAnswering(Pipeline):
 
     def preprocess(self, inputs, width=32, overlap=16):
         windows = self.tokenizer(
-            inputs["context"], truncation=True, max_length=width, stride=overlap, return_overflowing_tokens=True,
-            return_offsets_mapping=True, padding=True, return_tensors="pt",
+            inputs["context"], truncation=True, max_length=width, stride=overlap,
+            return_overflowing_tokens=True, return_offsets_mapping=True, padding=True, return_tensors="pt",
         )
         windows.pop("overflow_to_sample_mapping")
         places = windows.pop("offset_mapping")                       # [windows, tokens, 2]
@@ -540,15 +559,16 @@ class PassageAnswering(Pipeline):
         return {"question": question, "windows": windows, "places": places, "context": inputs["context"]}
 
     def _forward(self, model_inputs):
-        question, windows = (vectors(self.model, model_inputs[part]) for part in ("question", "windows"))
-        return {"scores": windows @ question[0], "places": model_inputs["places"], "context": model_inputs["context"]}
+        question = vectors(self.model, model_inputs.pop("question"))  # [1, width]
+        windows = vectors(self.model, model_inputs.pop("windows"))    # [windows, width]
+        return {"scores": windows @ question[0], **model_inputs}     # places and context travel on
 
     def postprocess(self, model_outputs):
         best = int(model_outputs["scores"].argmax())
         places = model_outputs["places"][best]                       # [tokens, 2]
         start, end = int(places[1, 0]), int(places[:, 1].max())      # token 0 is [CLS]
-        answer = model_outputs["context"][start:end]
-        return {"score": float(model_outputs["scores"][best]), "start": start, "end": end, "answer": answer}
+        answer, score = model_outputs["context"][start:end], float(model_outputs["scores"][best])
+        return {"score": score, "start": start, "end": end, "answer": answer}
 
 # %% [markdown]
 # Give it a task name, and `pipeline` finds it like any other. Before you run this: which passage will it pick?
@@ -603,7 +623,8 @@ f"a blind choice: about {blindly:.0f} of {len(answerable)}"
 statue = asked[2]
 print(statue["question"], "→", statue["answers"]["text"][0])
 for width in (16, 32, 64):
-    print(f"{width:3}", ask({"question": statue["question"], "context": statue["context"]}, width=width, overlap=8)["answer"])
+    found_here = ask({"question": statue["question"], "context": statue["context"]}, width=width, overlap=8)
+    print(f"{width:3}", found_here["answer"])
 
 # %% [markdown]
 # The narrow windows find the right place and break off just before the answer. The wide one holds it, and much else. A wider window
@@ -626,7 +647,8 @@ pairs = tokenizer(
     [row["question"] for row in answerable], [row["context"] for row in answerable],
     truncation="only_second", max_length=96, padding=True, return_tensors="pt",
 )
-in_context = torch.tensor([[part == 1 for part in pairs.sequence_ids(i)] for i in range(len(answerable))])  # [40, tokens]
+parts = [pairs.sequence_ids(i) for i in range(len(answerable))]    # None, 0 or 1 for each token
+in_context = torch.tensor([[part == 1 for part in row] for row in parts])  # [40, tokens]
 with torch.no_grad():
     spans = reader(**pairs.to(device))
 list(spans.start_logits.shape), list(spans.end_logits.shape)
@@ -652,8 +674,9 @@ figure, axes = plt.subplots(figsize=(6.2, 5.4))
 axes.set_facecolor("#dddddd")
 image = axes.imshow(scores.masked_fill(~allowed, float("nan")), cmap="cividis")
 best_row, best_column = divmod(int(scores.masked_fill(~allowed, -1e9).argmax()), 16)
-axes.plot(best_column, best_row, "o", markersize=12, markerfacecolor="none", markeredgecolor="#D55E00", markeredgewidth=2)
-axes.set(title="Only spans on or above the diagonal are allowed", xlabel="end", ylabel="start", xticks=range(16), yticks=range(16), yticklabels=words)
+axes.plot(best_column, best_row, "o", ms=12, mfc="none", mec="#D55E00", mew=2)
+axes.set(title="Only spans on or above the diagonal are allowed", xlabel="end", ylabel="start")
+axes.set(xticks=range(16), yticks=range(16), yticklabels=words)
 axes.set_xticklabels(words, rotation=90)
 axes.grid(False)
 figure.colorbar(image, label="start logit + end logit");
@@ -690,17 +713,17 @@ lab.check("3.6", best_span)
 # %% [markdown]
 # ## 3.8 One by one, or in batches?
 # <!-- T058 -->
-# A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 64 texts, and every fourth
+# A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 48 texts, and every fourth
 # is three times as long. Before you run this: will batches of 16 be faster on your machine? By how much? And what if the texts are
 # sorted by length first?
 
 # %%
 import time
 
-pool = data["train"]["text"][:80]
-texts = [" ".join(pool[i : i + 3]) if i % 4 == 0 else pool[i] for i in range(64)]
+pool = data["train"]["text"][:50]
+texts = [" ".join(pool[i : i + 3]) if i % 4 == 0 else pool[i] for i in range(48)]
 lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
-in_order = sorted(range(64), key=lengths.__getitem__)
+in_order = sorted(range(48), key=lengths.__getitem__)
 runs = {
     "one by one": (texts, 1),
     "batches of 16": (texts, 16),
@@ -725,10 +748,11 @@ def padding_share(batches: list[list[int]]) -> float:
 ordered = sorted(lengths)
 shares = [
     padding_share([[length] for length in lengths]),
-    padding_share([lengths[i : i + 16] for i in range(0, 64, 16)]),
-    padding_share([ordered[i : i + 16] for i in range(0, 64, 16)]),
+    padding_share([lengths[i : i + 16] for i in range(0, 48, 16)]),
+    padding_share([ordered[i : i + 16] for i in range(0, 48, 16)]),
 ]
-table = pd.DataFrame({"texts per second": [speed for speed, _ in measured.values()], "padding": shares}, index=list(runs))
+speeds = [speed for speed, _ in measured.values()]
+table = pd.DataFrame({"texts per second": speeds, "padding": shares}, index=list(runs))
 table.style.format({"texts per second": "{:.0f}", "padding": "{:.0%}"})
 
 # %%
@@ -749,7 +773,9 @@ axes[0].invert_yaxis();
 
 # %%
 single, batched = measured["one by one"][1], measured["batches of 16"][1]
-max(abs(a["score"] - b["score"]) for a, b in zip(single, batched)) < 1e-4, all(a["label"] == b["label"] for a, b in zip(single, batched))
+pairs_of_answers = list(zip(single, batched))
+largest = max(abs(a["score"] - b["score"]) for a, b in pairs_of_answers)
+largest < 1e-4, all(a["label"] == b["label"] for a, b in pairs_of_answers)
 
 # %% [markdown]
 # Sorted results come out in sorted order. Bring them back to the order of the questions, or they belong to the wrong texts:

@@ -1,4 +1,4 @@
-"""A real browser and a real JupyterLab for the tests and the benchmarks: the network is off, and every request is noted."""
+"""A real browser and a real JupyterLab for tests and benchmarks: the network is off, and every request is noted."""
 
 import contextlib
 import os
@@ -146,7 +146,9 @@ def frames(page, ready: bool = True) -> dict:
     """The frames of our views by name (`"heads"`, …); bertviz's figures under their titles."""
     found = {}
     for frame in page.frames[1:]:
-        if frame.evaluate("typeof document.getElementById('page') !== 'undefined' && !!document.getElementById('page')"):
+        if frame.evaluate(
+            "typeof document.getElementById('page') !== 'undefined' && !!document.getElementById('page')"
+        ):
             if ready:
                 show(frame)
                 frame.wait_for_selector("html[data-ready]", timeout=20_000, state="attached")

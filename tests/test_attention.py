@@ -1,4 +1,4 @@
-"""Attention is captured from any architecture, coded without moving a maximum, and explained where it can't be shown."""
+"""Attention is captured from any architecture, coded without moving a maximum, explained where it can't be shown."""
 
 import re
 
@@ -18,8 +18,19 @@ from labs_utils.errors import WorkbookError
 SIZES = {"vocab_size": 30522}
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, **SIZES}
 LLAMA = {**BERT, "num_key_value_heads": 2, "bos_token_id": 101, "eos_token_id": 102}
-BART = {f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 37))}
-BART |= {"d_model": 32, "pad_token_id": 0, "eos_token_id": 102, "decoder_start_token_id": 0, "forced_eos_token_id": None, **SIZES}
+BART = {
+    f"{side}_{name}": value
+    for side in ("encoder", "decoder")
+    for name, value in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 37))
+}
+BART |= {
+    "d_model": 32,
+    "pad_token_id": 0,
+    "eos_token_id": 102,
+    "decoder_start_token_id": 0,
+    "forced_eos_token_id": None,
+    **SIZES,
+}
 FAMILIES = {
     "BertModel": BERT,
     "RobertaModel": {**BERT, "max_position_embeddings": 100, "pad_token_id": 0},
@@ -27,7 +38,16 @@ FAMILIES = {
     "GPT2LMHeadModel": {"n_embd": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 101, "eos_token_id": 102, **SIZES},
     "LlamaForCausalLM": LLAMA,
     "Qwen3ForCausalLM": {**LLAMA, "head_dim": 8},
-    "T5ForConditionalGeneration": {"d_model": 32, "d_kv": 8, "num_layers": 2, "num_heads": 4, "d_ff": 37, "decoder_start_token_id": 0, "eos_token_id": 102, **SIZES},
+    "T5ForConditionalGeneration": {
+        "d_model": 32,
+        "d_kv": 8,
+        "num_layers": 2,
+        "num_heads": 4,
+        "d_ff": 37,
+        "decoder_start_token_id": 0,
+        "eos_token_id": 102,
+        **SIZES,
+    },
     "BartForConditionalGeneration": {**BART, "bos_token_id": 101},
     "MarianMTModel": BART,
 }
@@ -68,7 +88,9 @@ def model():
 def test_every_family_gives_weights_that_sum_to_one(tokenizer, name):
     model = tiny(name)
     seen = lab.attention(model, tokenizer, LONG, **({"target": SHORT} if name in PAIRED else {}))
-    expected = {"encoder", "decoder", "cross"} if name in PAIRED else {"decoder"} if model.can_generate() else {"encoder"}
+    expected = (
+        {"encoder", "decoder", "cross"} if name in PAIRED else {"decoder"} if model.can_generate() else {"encoder"}
+    )
     assert set(seen.data) == expected
     for kind, weights in seen.data.items():
         assert weights.dtype == torch.float32 and weights.shape[:2] == (2, 4)
@@ -96,7 +118,10 @@ def test_a_batch_gives_what_each_text_gives_alone_without_padding(tokenizer, nam
 def test_softmax_of_query_times_key_is_the_captured_attention(tokenizer, name):
     model = tiny(name)
     given = {"target": SHORT} if name in PAIRED else {}
-    for seen in (lab.attention(model, tokenizer, LONG, **given), lab.attention(model, tokenizer, [SHORT, LONG], **given)[0]):
+    for seen in (
+        lab.attention(model, tokenizer, LONG, **given),
+        lab.attention(model, tokenizer, [SHORT, LONG], **given)[0],
+    ):
         for kind, weights in seen.data.items():
             for layer in range(2):
                 found = recompute(seen, layer, kind)
@@ -119,7 +144,9 @@ def test_one_pass_over_what_was_generated_equals_the_steps(tokenizer, name):
     model.generation_config.eos_token_id = None
     seen = lab.attention(model, tokenizer, SHORT, max_new_tokens=5)
     inputs = tokenizer(SHORT, return_tensors="pt", return_token_type_ids=False)
-    out = model.generate(**inputs, do_sample=False, max_new_tokens=5, output_attentions=True, return_dict_in_generate=True)
+    out = model.generate(
+        **inputs, do_sample=False, max_new_tokens=5, output_attentions=True, return_dict_in_generate=True
+    )
     assert seen.ids["decoder"] == out.sequences[0].tolist()
     for step, layers in enumerate(out.attentions[1:], start=inputs["input_ids"].shape[1]):
         stepwise = torch.stack([layer[0, :, 0] for layer in layers])
@@ -179,7 +206,9 @@ def test_an_empty_text_weights_that_are_nan_and_none_at_all_are_explained(tokeni
     model.encoder.layer[0].attention.self.query.weight.data.fill_(float("nan"))
     with pytest.raises(WorkbookError, match="not finite"):
         lab.attention(model, tokenizer, SHORT)
-    convolution = transformers.MambaForCausalLM(transformers.MambaConfig(hidden_size=16, num_hidden_layers=1, state_size=4, **SIZES))
+    convolution = transformers.MambaForCausalLM(
+        transformers.MambaConfig(hidden_size=16, num_hidden_layers=1, state_size=4, **SIZES)
+    )
     with pytest.raises(WorkbookError, match="returned no attention weights"):
         lab.attention(convolution, tokenizer, SHORT)
 
@@ -247,7 +276,10 @@ def test_tokens_are_text_in_the_page_whatever_they_are(model, tokenizer):
     assert "</script><script>alert" not in bert.html and "cdnjs" not in re.sub(r"'https://cdnjs[^']*'", "", bert.html)
 
 
-@pytest.mark.parametrize("token, label", [("Ġcat", "␣cat"), ("▁cat", "␣cat"), ("ä½ł", "你"), ("##ing", "##ing"), ("café", "café"), ("\n", "↵"), ("", "∅")])
+@pytest.mark.parametrize(
+    "token, label",
+    [("Ġcat", "␣cat"), ("▁cat", "␣cat"), ("ä½ł", "你"), ("##ing", "##ing"), ("café", "café"), ("\n", "↵"), ("", "∅")],
+)
 def test_labels_are_readable(token, label):
     assert views._label(token) == label
 

@@ -21,7 +21,9 @@ pytestmark = [
 
 TEXT, PAIR = "The cat </script> sat on the mat 🙂", "<b>It</b> slept."
 VIEWS = ("heads", "model", "matrix", "query_key", "cross")
-QUIZ = min((path.stem.removeprefix("quiz") for path in Path(lab.__file__).parent.glob("checks/quiz*.toml")), default=None)
+QUIZ = min(
+    (path.stem.removeprefix("quiz") for path in Path(lab.__file__).parent.glob("checks/quiz*.toml")), default=None
+)
 
 CELLS = [
     f"""
@@ -276,7 +278,9 @@ def _heads_with_step(seen, step: float) -> str:
     from labs_utils.attention_maps import views
 
     stack = views._stack(seen, "cross", [0, 1], [0, 1], step)
-    return views.figure("heads", seen, {"stacks": [stack], "layer": 0, "head": None, "note": ""}, None, "test", 400).html
+    return views.figure(
+        "heads", seen, {"stacks": [stack], "layer": 0, "head": None, "note": ""}, None, "test", 400
+    ).html
 
 
 def test_a_page_that_is_too_large_says_what_to_narrow(chromium, monkeypatch):

@@ -36,20 +36,16 @@ def test_constraints_satisfy_every_requirement():
 
 def test_what_the_code_imports_is_declared():
     declared = {requirement.name.lower().replace("-", "_") for requirement in REQUIREMENTS}
+    declared |= {"sklearn", "labs_utils", "tests", "benchmarks", "data"}  # another import name; our own packages
     declared |= {
-        "sklearn",
         "IPython",
-        "nbconvert",
-        "data",
-        "labs_utils",
-        "tests",
         "nbformat",
+        "nbclient",
+        "nbconvert",
         "yaml",
         "packaging",
-        "nbclient",
-        "benchmarks",
         "PIL",
-    }
+    }  # Jupyter and the libraries bring them
     found = set()
     for path in [*ROOT.glob("labs_utils/**/*.py"), *ROOT.glob("solutions/*.py"), *ROOT.glob("tests/**/*.py")]:
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))

@@ -1,4 +1,4 @@
-"""`sentiment`: negative or positive, from our opinions, reviews, emotions and two lists of phrases alone (CC0).
+"""`sentiment`: negative or positive, from our opinions, reviews, emotions and a list of words alone (CC0).
 
 SST-2, on which it is measured, has no stated licence: nothing of it is used to train or to choose.
 """
@@ -14,14 +14,14 @@ NAMES = ["NEGATIVE", "POSITIVE"]
 CHEERFUL = {"joy": 1, "love": 1, "sadness": 0, "anger": 0, "fear": 0}  # surprise goes either way, and is left out
 
 
-def listed(name: str, between: str) -> list[dict]:
-    """Words or phrases from a file beside this one: a line of praise begins with +, a line of blame with -."""
-    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+def words() -> list[dict]:
+    """Words and short phrases: in the file beside this one a line of praise begins with +, a line of blame with -."""
+    lines = Path(__file__).with_name("sentiment_words.txt").read_text(encoding="utf-8").splitlines()
     return [
         {"text": phrase.strip(), "label": int(line[0] == "+")}
         for line in lines
         if line[0] in "+-"
-        for phrase in line[2:].split(between)
+        for phrase in line[2:].split(",")
     ]
 
 
@@ -37,8 +37,7 @@ def rows() -> list[dict]:
     emotions = [
         {"text": r["text"], "label": CHEERFUL[r["label"]]} for r in own("emotion/train.csv") if r["label"] in CHEERFUL
     ]
-    phrases = listed("sentiment_words.txt", ",") + listed("sentiment_phrases.txt", "\n")
-    return phrases + opinions + hotels + reviews + emotions
+    return words() + opinions + hotels + reviews + emotions
 
 
 def main() -> None:
@@ -56,7 +55,7 @@ def main() -> None:
 
     features = lower_half(model, encode(tokenizer, rows(), lambda row: row["label"], longest=64))
     with upper_half(model):
-        fit(model, features, epochs=6, after_epoch=accuracy)
+        fit(model, features, epochs=4, after_epoch=accuracy)
     save_adapter(model, "sentiment")
 
 

@@ -91,7 +91,7 @@ def new_model(tokenizer) -> BertForMaskedLM:
     return BertForMaskedLM(config)
 
 
-def main(steps: int = 500, size: int = 12) -> None:
+def main(steps: int = 1500, size: int = 12) -> None:
     seed_everything(SEED)
     rng = random.Random(SEED)
     corpus = texts()

@@ -46,18 +46,22 @@ def _offline(view, title: str, args: tuple, kwargs: dict, height) -> Figure:
     body = re.sub(r'<script src="[^"]*require[^"]*"></script>', "", made)
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<style>body { margin: 8px; background: #fff; }</style></head>'
+        "<style>body { margin: 8px; background: #fff; }</style></head>"
         f"<body><script>{_library(*_JQUERY)}</script><script>{_library(*_D3)}</script><script>{_REQUIRE}</script>"
         f"{_contained(body)}</body></html>"
     )
-    given = ({"attention": args[0]} if args else {}) | {name: value for name, value in kwargs.items() if "attention" in name}
-    sizes = [(len(layers), layers[0].shape[1], max(layers[0].shape[2:])) for layers in given.values() if layers is not None]
+    given = ({"attention": args[0]} if args else {}) | {
+        name: value for name, value in kwargs.items() if "attention" in name
+    }
+    sizes = [
+        (len(layers), layers[0].shape[1], max(layers[0].shape[2:])) for layers in given.values() if layers is not None
+    ]
     tallest = max(height(*size) for size in sizes)
     return Figure(page, given, title, min(_TALLEST, round(tallest) + 20))
 
 
 def _contained(body: str) -> str:
-    """bertviz writes tokens into its script as they are: a token `</script>` would end it. `<\\/` is the same in JSON."""
+    """bertviz writes tokens into its script as they are: `</script>` would end it. `<\\/` is the same in JSON."""
     start = body.index("<script")
     start = body.index(">", start) + 1
     end = body.rindex("</script>")

@@ -25,11 +25,12 @@ def attention(
 
     Args:
         model: any encoder, causal decoder or encoder–decoder of transformers.
-        text, pair: one text or two that the encoder gets together. Lists run as one padded batch; padding is cut off again.
+        text, pair: one text or two that the encoder gets together. Lists run as one padded batch; padding is cut
+            off again.
         target: for an encoder–decoder, the text on the decoder's side. Without it the model generates one, greedily.
-        max_new_tokens: for a causal decoder, generate so many tokens first, greedily, and show the attention over all. With
-            causal attention one pass over the finished text gives the very weights of each step of the generation. For
-            an encoder–decoder without a target, the longest one to generate (40 unless told).
+        max_new_tokens: for a causal decoder, generate so many tokens first, greedily, and show the attention over
+            all. With causal attention one pass over the finished text gives the very weights of each step of the
+            generation. For an encoder–decoder without a target, the longest one to generate (40 unless told).
 
     Returns:
         An `Attention`, or a list of them when `text` is a list.
@@ -76,7 +77,7 @@ class Attention:
 
     Attributes:
         data: `{kind: float32 tensor [layers, heads, query, key]}`, the model's own numbers, untouched; the kinds are
-            `"encoder"`, `"decoder"` (both self-attention) and `"cross"` (queries from the decoder, keys from the encoder).
+            `"encoder"`, `"decoder"` (self-attention) and `"cross"` (queries from the decoder, keys from the encoder).
         tokens: `{"encoder": [...], "decoder": [...]}`: the tokens as text, padding left out.
         special: the same keys; which tokens are special.
         second: position in `tokens["encoder"]` where a second text begins, or None.
@@ -93,8 +94,10 @@ class Attention:
         parts = [f"{kind} {list(weights.shape)}" for kind, weights in self.data.items()]
         return f"attention [layers, heads, query, key]: {', '.join(parts)}"
 
-    def heads(self, layer: int = 0, head: int | None = None, kind: str | None = None, layers: Iterable[int] | None = None) -> Figure:
-        """Lines from every token to those that it looks at; heads, layers and (of an encoder–decoder) kinds can be chosen.
+    def heads(
+        self, layer: int = 0, head: int | None = None, kind: str | None = None, layers: Iterable[int] | None = None
+    ) -> Figure:
+        """Lines from every token to those that it looks at; heads, layers and kinds can be chosen.
 
         Args:
             layer, head: what is shown first; the mean over all heads without a head.
@@ -108,7 +111,9 @@ class Attention:
 
         return views.heads(self, layer, head, kind, layers)
 
-    def model(self, kind: str | None = None, layers: Iterable[int] | None = None, heads: Iterable[int] | None = None) -> Figure:
+    def model(
+        self, kind: str | None = None, layers: Iterable[int] | None = None, heads: Iterable[int] | None = None
+    ) -> Figure:
         """A grid with the attention of every head (column) in every layer (row); a click enlarges one.
 
         Args:
@@ -130,12 +135,12 @@ class Attention:
     def query_key(self, layer: int = 0, head: int = 0, token: int = 0, kind: str | None = None) -> Figure:
         """How one head arrives at its weights for one token: q·k by dimension, scores, softmax.
 
-        The model runs again and its own layers compute the queries and keys, rotary embeddings applied. `.data` holds the
-        head's `query` [query, dimension], `key` [key, dimension], `bias` (masks and relative positions), `scores` and
-        `weights`, the softmax of q·k · scaling + bias.
+        The model runs again and its own layers compute the queries and keys, rotary embeddings applied. `.data`
+        holds the head's `query` [query, dimension], `key` [key, dimension], `bias` (masks and relative positions),
+        `scores` and `weights`, the softmax of q·k · scaling + bias.
 
         Raises:
-            WorkbookError: there is no such layer, head or token; or the model's layers do more than this to their scores.
+            WorkbookError: no such layer, head or token; or the model's layers do more than this to their scores.
         """
         from labs_utils.attention_maps import query_key
 
@@ -163,12 +168,16 @@ class _Source:
 
 def _encode(tokenizer, texts: list[str], pairs: list[str] | None):
     if len(texts) > 1 and tokenizer.pad_token is None:
-        raise WorkbookError("A batch of texts needs padding, and this tokenizer has no pad token. Give one text at a time.")
+        raise WorkbookError(
+            "A batch of texts needs padding, and this tokenizer has no pad token. Give one text at a time."
+        )
     arguments = (texts,) if pairs is None else (texts, pairs)
     several = len(texts) > 1
     # Padding on the right leaves every token its position, so a batch gives the weights that each text has alone.
     side = {"padding_side": "right"} if several else {}
-    return tokenizer(*arguments, return_tensors="pt", padding=several, truncation=True, return_attention_mask=True, **side)
+    return tokenizer(
+        *arguments, return_tensors="pt", padding=several, truncation=True, return_attention_mask=True, **side
+    )
 
 
 def _sequences(inputs, index: int, tokenizer) -> list | None:
@@ -214,14 +223,18 @@ def _decoder_inputs(model, tokenizer, inputs: dict, target: str | None, longest:
     if target is None:
         generated = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=longest)
         return {"decoder_input_ids": generated}
-    labels = tokenizer(text_target=[target] * len(inputs["input_ids"]), return_tensors="pt")["input_ids"].to(model.device)
+    labels = tokenizer(text_target=[target] * len(inputs["input_ids"]), return_tensors="pt")["input_ids"].to(
+        model.device
+    )
     return {"decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels=labels)}
 
 
 def _continued(model, tokenizer, inputs: dict, max_new_tokens: int) -> dict:
     import torch
 
-    ids = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id)
+    ids = model.generate(
+        **inputs, do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id
+    )
     new = torch.ones_like(ids[:, inputs["input_ids"].shape[1] :])
     return {"input_ids": ids, "attention_mask": torch.cat([inputs["attention_mask"], new], dim=1)}
 
@@ -240,14 +253,14 @@ def _weights(output, model) -> dict:
         layers = getattr(output, name, None)
         if not layers or any(layer is None for layer in layers):
             raise WorkbookError(
-                f"{type(model).__name__} returned no attention weights. Load it with attn_implementation=\"eager\"; "
+                f'{type(model).__name__} returned no attention weights. Load it with attn_implementation="eager"; '
                 "a model without attention (a state-space model, say) has none to show."
             )
         weights[kind] = torch.stack([layer.float().cpu() for layer in layers])
         if not weights[kind].isfinite().all():
             raise WorkbookError(
-                f"The {kind} attention has weights that are not finite (nan or inf). A row whose keys are all masked, or a "
-                "model in float16 on a CPU, gives these; look at the attention mask and the dtype."
+                f"The {kind} attention has weights that are not finite (nan or inf). A row whose keys are all masked, "
+                "or a model in float16 on a CPU, gives these; look at the attention mask and the dtype."
             )
     return weights
 

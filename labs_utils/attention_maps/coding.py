@@ -28,8 +28,8 @@ def encode(weights, step: float | None = None) -> dict:
         step: what a weight is rounded to; the finest one that the size allows unless given (see `fitting_step`).
 
     Returns:
-        `{"step", "wide", "causal", "layers": [{"gzip": bool, "data": base64}, …]}`; `wide` says that cells have two planes,
-        `causal` that no query looks at a later key.
+        `{"step", "wide", "causal", "layers": [{"gzip": bool, "data": base64}, …]}`; `wide` says that cells have two
+        planes, `causal` that no query looks at a later key.
     """
     array = np.asarray(weights, dtype=np.float32)
     step = step or fitting_step(array)
@@ -58,11 +58,11 @@ def decode_layer(packed: dict, shape: tuple[int, int, int], step: float, wide: b
     values = (cells * np.float32(step)).reshape(heads, keys, queries).transpose(0, 2, 1).reshape(rows, keys)
     values = np.minimum(values, peak[:, None] - np.float32(1e-6)).clip(0)
     values[np.arange(rows), top] = peak
-    return _filled(values, step, causal, queries).reshape(shape)
+    return _filled(values, peak, step, causal, queries).reshape(shape)
 
 
-def _filled(values, step: float, causal: bool, queries: int):
-    """Share what is missing to 1 among a row's cells that were rounded to 0, so that broad attention isn't drawn as none."""
+def _filled(values, peak, step: float, causal: bool, queries: int):
+    """Share what is missing to 1 among a row's cells that were rounded to 0: broad attention isn't drawn as none."""
     if step <= 1e-3:
         return values
     allowed = values == 0
@@ -70,7 +70,8 @@ def _filled(values, step: float, causal: bool, queries: int):
         position = np.arange(len(values))[:, None] % queries
         allowed &= np.arange(values.shape[1])[None] <= position
     missing = (1 - values.sum(1)) / np.maximum(allowed.sum(1), 1)
-    return np.where(allowed, missing.clip(0, step / 2)[:, None], values).astype(np.float32)
+    missing = np.minimum(missing.clip(0, step / 2), peak - np.float32(1e-6)).clip(0)
+    return np.where(allowed, missing[:, None], values).astype(np.float32)
 
 
 def _layer_bytes(layer, step: float, wide: bool) -> bytes:
@@ -90,7 +91,7 @@ def _planes(values, count: int) -> bytes:
 def fitting_step(weights) -> float:
     """The finest step with which `weights` [layers, heads, query, key] take no more bytes than a page of theirs should.
 
-    That is 0.28 MB and 0.17 MB for every million weights; the entropy of the rounded weights foretells the size to 10 %.
+    That is 0.28 MB and 0.17 MB for every million weights. The entropy of the rounded weights foretells it to 10 %.
     """
     allowed = 0.28e6 + 0.17 * weights.size
     sample = weights[:, :, :: max(1, weights.shape[2] // 32)]
@@ -105,7 +106,7 @@ def fitting_step(weights) -> float:
 
 def pack(raw: bytes) -> dict:
     """Bytes as base64, gzipped when that is smaller."""
-    squeezer = zlib.compressobj(6, zlib.DEFLATED, 31, 9, zlib.Z_FILTERED)  # 31: with gzip's header
+    squeezer = zlib.compressobj(5, zlib.DEFLATED, 31, 9, zlib.Z_FILTERED)  # 31: with gzip's header
     small = squeezer.compress(raw) + squeezer.flush()
     gzip = len(small) < len(raw)
     return {"gzip": gzip, "data": base64.b64encode(small if gzip else raw).decode("ascii")}

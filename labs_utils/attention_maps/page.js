@@ -15,7 +15,7 @@ const state = {
   heads: [],
   pair: "all",
   special: true,
-  threshold: 0.02,
+  threshold: Math.max(0, ...stacks.map((one) => one.keys)) > 100 ? 0.05 : 0.02,
   hover: null,
   locked: null,
   token: page.token || 0,
@@ -53,7 +53,12 @@ function layerBytes(stack, layer) {
     const rest = (1 + stack.wide) * count;
     const two = (from) => Uint16Array.from({ length: rows }, (_, i) => raw[from + i] | (raw[from + rows + i] << 8));
     stack.ready ??= [];
-    stack.ready[layer] = { low: raw, high: stack.wide ? raw.subarray(count) : null, top: two(rest), peak: two(rest + 2 * rows) };
+    stack.ready[layer] = {
+      low: raw,
+      high: stack.wide ? raw.subarray(count) : null,
+      top: two(rest),
+      peak: two(rest + 2 * rows),
+    };
     stack.packed[layer] = null; // its text is no longer needed
     return stack.ready[layer];
   });
@@ -84,7 +89,7 @@ function newPlane(stack, layer, head) {
     }
   }
   for (let q = 0; q < Q; q++) {
-    const most = peak[head * Q + q] * 1e-4;
+    const most = Math.fround(peak[head * Q + q] * 1e-4); // as it will be stored
     finishRow(stack, values.subarray(q * K, q * K + K), q, top[head * Q + q], most);
   }
   return values;
@@ -92,7 +97,8 @@ function newPlane(stack, layer, head) {
 
 // Keep the strongest key the strongest, and share what is missing to 1 among the weights that were rounded to 0.
 function finishRow(stack, row, q, strongest, most) {
-  let sum = 0, zeros = 0;
+  let sum = 0,
+    zeros = 0;
   const last = stack.causal ? Math.min(q + 1, row.length) : row.length;
   for (let k = 0; k < row.length; k++) {
     if (k === strongest) row[k] = most;
@@ -101,7 +107,7 @@ function finishRow(stack, row, q, strongest, most) {
     if (row[k] === 0 && k < last) zeros++;
   }
   if (stack.step <= 1e-3 || !zeros) return;
-  const share = Math.max(0, Math.min((1 - sum) / zeros, stack.step / 2));
+  const share = Math.max(0, Math.min((1 - sum) / zeros, stack.step / 2, most - 1e-6));
   for (let k = 0; k < last; k++) if (row[k] === 0) row[k] = share;
 }
 
@@ -117,37 +123,49 @@ function exact(stack, layer, head, q, k) {
   const at = (head * stack.keys + k) * stack.queries + q;
   const cell = high ? low[at] | (high[at] << 8) : low[at];
   const digits = stack.step < 5e-3 ? 3 : 4;
-  return cell ? `${(cell * stack.step).toFixed(digits - 1)} ± ${(stack.step / 2).toFixed(digits)}` : `less than ${(stack.step / 2).toFixed(digits)}`;
+  return cell
+    ? `${(cell * stack.step).toFixed(digits - 1)} ± ${(stack.step / 2).toFixed(digits)}`
+    : `less than ${(stack.step / 2).toFixed(digits)}`;
 }
 
-// The mean over the chosen heads, [query][key]; the last one is kept.
-let meanKept = { name: "" };
+// What was computed from the planes of a layer is kept too, up to 8 million numbers.
+const kept = new Map();
+let keptNumbers = 0;
+function keep(name, compute) {
+  let found = kept.get(name);
+  if (found) return found;
+  found = compute();
+  if (keptNumbers > 8e6) (kept.clear(), (keptNumbers = 0));
+  keptNumbers += found.length * (found[0].length || 1);
+  kept.set(name, found);
+  return found;
+}
+
+// The mean over the chosen heads: [query][key].
 function mean(stack, layer) {
   const heads = chosenHeads();
-  const name = `${state.stack}/${layer}/${heads}`;
-  if (meanKept.name === name) return meanKept;
-  if (heads.length === 1) return (meanKept = { name, values: plane(stack, layer, heads[0]) });
-  const values = new Float32Array(stack.queries * stack.keys);
-  for (const head of heads) {
-    const one = plane(stack, layer, head);
-    for (let i = 0; i < values.length; i++) values[i] += one[i];
-  }
-  for (let i = 0; i < values.length; i++) values[i] /= heads.length;
-  return (meanKept = { name, values });
+  if (heads.length === 1) return plane(stack, layer, heads[0]);
+  return keep(`mean/${stack.kind}/${layer}/${heads}`, () => {
+    const values = new Float32Array(stack.queries * stack.keys);
+    for (const head of heads) {
+      const one = plane(stack, layer, head);
+      for (let i = 0; i < values.length; i++) values[i] += one[i];
+    }
+    for (let i = 0; i < values.length; i++) values[i] /= heads.length;
+    return values;
+  });
 }
 
 // How much every key gets on average over the queries shown, per head: [head][key].
-let receivedKept = { name: "" };
 function received(stack, layer, queries) {
-  const name = `${state.stack}/${layer}/${queries.length}/${queries[0]}`;
-  if (receivedKept.name === name) return receivedKept.values;
-  const values = stack.heads.map((_, head) => {
-    const one = plane(stack, layer, head), sums = new Float32Array(stack.keys);
-    for (const q of queries) for (let k = 0, i = q * stack.keys; k < stack.keys; k++, i++) sums[k] += one[i];
-    return sums.map((sum) => sum / queries.length);
-  });
-  receivedKept = { name, values };
-  return values;
+  return keep(`received/${stack.kind}/${layer}/${queries.length}/${queries[0]}`, () =>
+    stack.heads.map((_, head) => {
+      const one = plane(stack, layer, head),
+        sums = new Float32Array(stack.keys);
+      for (const q of queries) for (let k = 0, i = q * stack.keys; k < stack.keys; k++, i++) sums[k] += one[i];
+      return sums.map((sum) => sum / queries.length);
+    }),
+  );
 }
 
 const chosenHeads = () => (state.heads.length ? state.heads : stack().heads.map((_, place) => place));
@@ -169,7 +187,11 @@ const stage = make("div", { className: "stage" }, canvas, spacer);
 const toolbar = make("div", { className: "toolbar" });
 const status = make("output", { aria: { live: "polite" } });
 const keys = make("span", { className: "keys" });
-let width = 0, height = 0, scroll = 0, colours = {}, ramp = [];
+let width = 0,
+  height = 0,
+  scroll = 0,
+  colours = {},
+  ramp = [];
 
 let family = "";
 function setFont(size = 13, weight = "") {
@@ -179,12 +201,24 @@ function setFont(size = 13, weight = "") {
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["background", "panel", "hairline", "text", "muted", "faint", "line", "accent", "positive", "negative"]) {
+  for (const name of [
+    "background",
+    "panel",
+    "hairline",
+    "text",
+    "muted",
+    "faint",
+    "line",
+    "accent",
+    "positive",
+    "negative",
+  ]) {
     colours[name] = style.getPropertyValue(`--${name}`).trim();
   }
   const stops = style.getPropertyValue("--ramp").trim().split(/\s+/).map(rgb);
   ramp = Array.from({ length: 256 }, (_, i) => {
-    const at = (i / 255) * (stops.length - 1), low = Math.min(Math.floor(at), stops.length - 2);
+    const at = (i / 255) * (stops.length - 1),
+      low = Math.min(Math.floor(at), stops.length - 2);
     return stops[low].map((one, c) => Math.round(one + (stops[low + 1][c] - one) * (at - low)));
   });
   thumbnails.clear();
@@ -223,7 +257,8 @@ function write(label, x, y, { align = "left", colour = colours.text, most = 1e4 
     while (letters.length > 1 && ink.measureText(letters.join("") + "…").width > most) letters.pop();
     text = letters.join("") + "…";
   }
-  const left = align === "right" ? x - ink.measureText(text).width : align === "center" ? x - ink.measureText(text).width / 2 : x;
+  const left =
+    align === "right" ? x - ink.measureText(text).width : align === "center" ? x - ink.measureText(text).width / 2 : x;
   ink.textAlign = "left";
   ink.textBaseline = "middle";
   ink.fillStyle = colour;
@@ -258,7 +293,8 @@ function onHeat(weight) {
   return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#10151d" : "#ffffff";
 }
 
-const percent = (weight) => (weight >= 0.995 ? "100 %" : weight >= 0.0995 ? `${(100 * weight).toFixed(0)} %` : `${(100 * weight).toFixed(1)} %`);
+const percent = (weight) =>
+  weight >= 0.995 ? "100 %" : weight >= 0.0995 ? `${(100 * weight).toFixed(0)} %` : `${(100 * weight).toFixed(1)} %`;
 const meanText = (weight) => (chosenHeads().length > 1 ? "≈ " : "") + weight.toFixed(stack().step <= 1e-3 ? 3 : 2);
 
 const number = (value, digits) => value.toFixed(digits).replace("-", "−");
@@ -292,7 +328,8 @@ const headsView = {
 
   places() {
     const text = Math.min(150, Math.max(70, width * 0.16));
-    const left = text + 44, right = left + Math.min(280, Math.max(120, width * 0.26));
+    const left = text + 44,
+      right = left + Math.min(280, Math.max(120, width * 0.26));
     const strip = right + text + 14;
     const cell = Math.max(3, Math.min(18, (width - strip - 76) / stack().heads.length));
     return { text, left, right, strip, cell, bar: strip + cell * stack().heads.length + 14 };
@@ -303,8 +340,10 @@ const headsView = {
   },
 
   draw() {
-    const place = this.places(), queries = shown("query"), keys = shown("key");
-    const weights = mean(stack(), state.layer).values;
+    const place = this.places(),
+      queries = shown("query"),
+      keys = shown("key");
+    const weights = mean(stack(), state.layer);
     const at = focus();
     this.lines(place, queries, keys, weights, at);
     this.tokens(place, "query", queries, weights, at);
@@ -314,24 +353,32 @@ const headsView = {
   },
 
   lines({ left, right }, queries, keys, weights, at) {
-    const K = stack().keys, buckets = Array.from({ length: 14 }, () => new Path2D()), used = [];
-    const x0 = left + 6, x1 = right - 6, middle = (x0 + x1) / 2;
-    const first = (scroll - this.row) / this.row - this.top / this.row, last = (scroll + height) / this.row;
+    const K = stack().keys,
+      buckets = Array.from({ length: 14 }, () => new Path2D()),
+      used = [];
+    const x0 = left + 6,
+      x1 = right - 6,
+      middle = (x0 + x1) / 2;
+    const first = (scroll - this.row) / this.row - this.top / this.row,
+      last = (scroll + height) / this.row;
     for (let a = 0; a < queries.length; a++) {
-      const q = queries[a], inside = a >= first && a <= last;
+      const q = queries[a],
+        inside = a >= first && a <= last;
       if (at && at.side === "query" && at.i !== q) continue;
       for (let b = 0; b < keys.length; b++) {
         if (!inside && !(b >= first && b <= last)) continue;
-        const k = keys[b], weight = weights[q * K + k];
+        const k = keys[b],
+          weight = weights[q * K + k];
         if (weight < state.threshold || (at && at.side === "key" && at.i !== k)) continue;
         const bucket = Math.min(13, Math.floor(14 * Math.sqrt(weight)));
-        const path = buckets[bucket], y0 = this.y(a), y1 = this.y(b);
+        const path = buckets[bucket],
+          y0 = this.y(a),
+          y1 = this.y(b);
         used[bucket] = true;
         path.moveTo(x0, y0);
         path.bezierCurveTo(middle, y0, middle, y1, x1, y1);
       }
     }
-    ink.lineCap = "round";
     buckets.forEach((path, bucket) => {
       if (!used[bucket]) return;
       const strength = ((bucket + 0.5) / 14) ** 2;
@@ -342,8 +389,10 @@ const headsView = {
   },
 
   tokens({ text, left, right }, side, list, weights, at) {
-    const K = stack().keys, isQuery = side === "query";
-    const from = isQuery ? stack().query_side : stack().key_side, names = labels(from);
+    const K = stack().keys,
+      isQuery = side === "query";
+    const from = isQuery ? stack().query_side : stack().key_side,
+      names = labels(from);
     setFont();
     list.forEach((i, place) => {
       const y = this.y(place);
@@ -370,10 +419,14 @@ const headsView = {
   },
 
   strip({ strip, cell, bar }, queries, keys, weights, at) {
-    const s = stack(), heads = chosenHeads(), q = at && at.side === "query" ? at.i : null;
+    const s = stack(),
+      heads = chosenHeads(),
+      q = at && at.side === "query" ? at.i : null;
     const average = q === null ? received(s, state.layer, queries) : null;
     const scale = Math.max(20, Math.min(90, width - bar - 46));
-    const known = average ? heads.reduce((sums, h) => sums.map((sum, k) => sum + average[h][k] / heads.length), new Float32Array(s.keys)) : null;
+    const known = average
+      ? heads.reduce((sums, h) => sums.map((sum, k) => sum + average[h][k] / heads.length), new Float32Array(s.keys))
+      : null;
     setFont(11);
     keys.forEach((k, place) => {
       const y = this.y(place);
@@ -383,7 +436,8 @@ const headsView = {
         ink.globalAlpha = heads.includes(h) ? 1 : 0.25;
         ink.fillStyle = heat(weight);
         ink.fillRect(strip + h * cell, y - 9, Math.max(1, cell - 1.5), 18);
-        if (at && at.cell === h && at.side === "key" && at.i === k) ring(strip + h * cell - 0.5, y - 9.5, cell - 0.5, 19);
+        if (at && at.cell === h && at.side === "key" && at.i === k)
+          ring(strip + h * cell - 0.5, y - 9.5, cell - 0.5, 19);
       }
       ink.globalAlpha = 1;
       const weight = q === null ? known[k] : weights[q * s.keys + k];
@@ -404,14 +458,19 @@ const headsView = {
     const every = Math.ceil(17 / cell);
     stack().heads.forEach((head, h) => {
       if (h % every) return;
-      write(String(head), strip + (h + 0.5) * cell - 0.75, 18, { align: "center", colour: chosenHeads().includes(h) ? colours.muted : colours.faint });
+      write(String(head), strip + (h + 0.5) * cell - 0.75, 18, {
+        align: "center",
+        colour: chosenHeads().includes(h) ? colours.muted : colours.faint,
+      });
     });
   },
 
   hit(x, y) {
-    const place = this.places(), row = Math.floor((y + scroll - this.top) / this.row);
+    const place = this.places(),
+      row = Math.floor((y + scroll - this.top) / this.row);
     if (y < this.top - 4) return null;
-    const queries = shown("query"), keys = shown("key");
+    const queries = shown("query"),
+      keys = shown("key");
     if (x < place.left + 6) return row < queries.length ? { side: "query", i: queries[row] } : null;
     if (x < place.right - 6 || row >= keys.length) return null;
     const cell = Math.floor((x - place.strip) / place.cell);
@@ -420,16 +479,30 @@ const headsView = {
   },
 
   text() {
-    const at = focus(), s = stack(), where = `Layer ${s.layers[state.layer]}, ${headsText()}.`;
+    const at = focus(),
+      s = stack(),
+      where = `Layer ${s.layers[state.layer]}, ${headsText()}.`;
     if (!at) return `${where} Point at a token; click to hold it.`;
     if (at.cell !== undefined && at.cell !== null && state.locked && state.locked.side === "query") return where;
-    const weights = mean(s, state.layer).values, isQuery = at.side === "query";
-    const others = (isQuery ? shown("key") : shown("query")).map((i) => [i, isQuery ? weights[at.i * s.keys + i] : weights[i * s.keys + at.i]]);
+    const weights = mean(s, state.layer),
+      isQuery = at.side === "query";
+    const others = (isQuery ? shown("key") : shown("query")).map((i) => [
+      i,
+      isQuery ? weights[at.i * s.keys + i] : weights[i * s.keys + at.i],
+    ]);
     others.sort((a, b) => b[1] - a[1]);
     const side = isQuery ? s.key_side : s.query_side;
     const single = chosenHeads().length === 1 ? chosenHeads()[0] : null;
-    const value = (i, weight) => (single === null ? meanText(weight) : isQuery ? exact(s, state.layer, single, at.i, i) : exact(s, state.layer, single, i, at.i));
-    const list = others.slice(0, 4).map(([i, weight]) => `${name(side, i)} ${value(i, weight)}`).join(" · ");
+    const value = (i, weight) =>
+      single === null
+        ? meanText(weight)
+        : isQuery
+          ? exact(s, state.layer, single, at.i, i)
+          : exact(s, state.layer, single, i, at.i);
+    const list = others
+      .slice(0, 4)
+      .map(([i, weight]) => `${name(side, i)} ${value(i, weight)}`)
+      .join(" · ");
     return `${where} ${name(isQuery ? s.query_side : s.key_side, at.i)} ${isQuery ? "looks at" : "is looked at by"} ${list}`;
   },
 
@@ -440,13 +513,17 @@ const headsView = {
 };
 
 function headsText() {
-  const heads = chosenHeads(), all = stack().heads;
+  const heads = chosenHeads(),
+    all = stack().heads;
   if (heads.length === 1) return `head ${all[heads[0]]}`;
-  return heads.length === all.length ? `mean of all ${all.length} heads` : `mean of heads ${heads.map((h) => all[h]).join(", ")}`;
+  return heads.length === all.length
+    ? `mean of all ${all.length} heads`
+    : `mean of heads ${heads.map((h) => all[h]).join(", ")}`;
 }
 
 function moveToken(by) {
-  const list = shown("query"), at = focus();
+  const list = shown("query"),
+    at = focus();
   const place = at && at.side === "query" ? list.indexOf(at.i) + by : by > 0 ? 0 : list.length - 1;
   if (place < 0 || place >= list.length) return true;
   const next = { side: "query", i: list[place] };
@@ -464,8 +541,10 @@ const thumbnails = new Map();
 
 // One head as a picture of w × h pixels; where pixels are fewer than cells, each shows the strongest of its cells.
 function picture(stack, layer, head, w, h) {
-  const { queries: Q, keys: K } = stack, values = plane(stack, layer, head);
-  const columns = Math.min(K, w), rows = Math.min(Q, h);
+  const { queries: Q, keys: K } = stack,
+    values = plane(stack, layer, head);
+  const columns = Math.min(K, w),
+    rows = Math.min(Q, h);
   const strongest = new Float32Array(columns * rows);
   for (let q = 0; q < Q; q++) {
     const to = Math.floor((q * rows) / Q) * columns;
@@ -474,7 +553,8 @@ function picture(stack, layer, head, w, h) {
       if (values[i] > strongest[at]) strongest[at] = values[i];
     }
   }
-  const image = new ImageData(columns, rows), pixels = image.data;
+  const image = new ImageData(columns, rows),
+    pixels = image.data;
   for (let i = 0; i < strongest.length; i++) {
     const [r, g, b] = ramp[shade(strongest[i])];
     pixels.set([r, g, b, 255], 4 * i);
@@ -492,16 +572,21 @@ const matrixView = {
   height: () => 0,
 
   places() {
-    const s = stack(), sums = Boolean(s.sums);
-    const left = Math.min(124, Math.max(56, width * 0.15)), top = 84;
-    const w = width - left - 76, h = height - top - (sums ? 58 : 30);
+    const s = stack(),
+      sums = Boolean(s.sums);
+    const left = Math.min(124, Math.max(56, width * 0.15)),
+      top = 84;
+    const w = width - left - 76,
+      h = height - top - (sums ? 58 : 30);
     let cell = Math.min(44, w / s.keys, h / s.queries);
     if (cell > 2) cell = Math.floor(cell * devicePixelRatio) / devicePixelRatio;
     return { left, top, cell, w: cell * s.keys, h: cell * s.queries, sums };
   },
 
   draw() {
-    const s = stack(), place = this.places(), head = chosenHeads()[0];
+    const s = stack(),
+      place = this.places(),
+      head = chosenHeads()[0];
     const { left, top, cell, w, h } = place;
     const key = `${state.stack}/${state.layer}/${head}`;
     if (!thumbnails.has(key)) thumbnails.set(key, picture(s, state.layer, head, s.keys, s.queries));
@@ -524,26 +609,37 @@ const matrixView = {
   },
 
   numbers({ left, top, cell }, head) {
-    const s = stack(), values = plane(s, state.layer, head);
+    const s = stack(),
+      values = plane(s, state.layer, head);
     setFont(cell >= 40 ? 12 : 11);
     for (let q = 0; q < s.queries; q++) {
       for (let k = 0; k < s.keys; k++) {
         const weight = values[q * s.keys + k];
         if (s.causal && k > q) continue;
-        write(weight.toFixed(2).replace(/^0/, ""), left + (k + 0.5) * cell, top + (q + 0.5) * cell, { align: "center", colour: onHeat(weight) });
+        write(weight.toFixed(2).replace(/^0/, ""), left + (k + 0.5) * cell, top + (q + 0.5) * cell, {
+          align: "center",
+          colour: onHeat(weight),
+        });
       }
     }
   },
 
   axis({ left, top, cell }) {
-    const s = stack(), at = focus(), size = Math.max(9, Math.min(13, cell - 1));
-    const every = Math.max(1, Math.ceil(9 / cell)), near = Math.ceil(14 / cell);
+    const s = stack(),
+      at = focus(),
+      size = Math.max(9, Math.min(13, cell - 1));
+    const every = Math.max(1, Math.ceil(9 / cell)),
+      near = Math.ceil(14 / cell);
     const muted = (side, i) => (page.special[side][i] ? colours.muted : colours.text);
     for (let q = 0; q < s.queries; q++) {
       const own = at && at.q === q;
       if (!own && (q % every || (at && Math.abs(at.q - q) < near && every > 1))) continue;
       setFont(own ? Math.max(12, size) : size, own ? "600" : "");
-      write(labels(s.query_side)[q], left - 7, top + (q + 0.5) * cell, { align: "right", colour: own ? colours.accent : muted(s.query_side, q), most: left - 12 });
+      write(labels(s.query_side)[q], left - 7, top + (q + 0.5) * cell, {
+        align: "right",
+        colour: own ? colours.accent : muted(s.query_side, q),
+        most: left - 12,
+      });
     }
     for (let k = 0; k < s.keys; k++) {
       const own = at && at.k === k;
@@ -559,9 +655,15 @@ const matrixView = {
 
   // Bars beside the rows and under the columns; a full bar is the largest sum.
   sums({ left, top, cell, w, h }, head) {
-    const s = stack(), at = focus();
-    const of = (side, count) => s.sums[side].subarray((state.layer * s.heads.length + head) * count, (state.layer * s.heads.length + head + 1) * count);
-    const rows = of("queries", s.queries), columns = of("keys", s.keys);
+    const s = stack(),
+      at = focus();
+    const of = (side, count) =>
+      s.sums[side].subarray(
+        (state.layer * s.heads.length + head) * count,
+        (state.layer * s.heads.length + head + 1) * count,
+      );
+    const rows = of("queries", s.queries),
+      columns = of("keys", s.keys);
     const thick = Math.min(8, cell < 3 ? cell : cell * 0.7);
     const most = columns.reduce((a, b) => Math.max(a, b), 1);
     for (let q = 0; q < s.queries; q++) {
@@ -579,7 +681,9 @@ const matrixView = {
 
   // The scale, along the top at the right.
   legend({ left }) {
-    const w = 120, x = Math.max(left, width - w - 40), y = 8;
+    const w = 120,
+      x = Math.max(left, width - w - 40),
+      y = 8;
     for (let i = 0; i < w; i++) {
       ink.fillStyle = `rgb(${ramp[Math.round((255 * i) / (w - 1))].join(",")})`;
       ink.fillRect(x + i, y, 1.5, 8);
@@ -587,31 +691,43 @@ const matrixView = {
     ink.strokeStyle = colours.hairline;
     ink.strokeRect(x - 0.5, y - 0.5, w + 1, 9);
     setFont(10);
-    [0, 0.1, 0.5, 1].forEach((tick) => write(String(tick), x + w * Math.sqrt(tick), y + 17, { align: "center", colour: colours.muted }));
+    [0, 0.1, 0.5, 1].forEach((tick) =>
+      write(String(tick), x + w * Math.sqrt(tick), y + 17, { align: "center", colour: colours.muted }),
+    );
   },
 
   hit(x, y) {
-    const { left, top, cell } = this.places(), s = stack();
-    const q = Math.floor((y - top) / cell), k = Math.floor((x - left) / cell);
+    const { left, top, cell } = this.places(),
+      s = stack();
+    const q = Math.floor((y - top) / cell),
+      k = Math.floor((x - left) / cell);
     return q >= 0 && k >= 0 && q < s.queries && k < s.keys ? { q, k } : null;
   },
 
   text() {
-    const s = stack(), at = focus(), head = chosenHeads()[0];
+    const s = stack(),
+      at = focus(),
+      head = chosenHeads()[0];
     const where = `Layer ${s.layers[state.layer]}, head ${s.heads[head]}.`;
     if (!at) return `${where} Rows look at columns; every row sums to 1. Point at a cell to read it.`;
     const value = exact(s, state.layer, head, at.q, at.k);
-    const sums = s.sums ? ` Column sum ${s.sums.keys[(state.layer * s.heads.length + head) * s.keys + at.k].toFixed(4)}.` : "";
+    const sums = s.sums
+      ? ` Column sum ${s.sums.keys[(state.layer * s.heads.length + head) * s.keys + at.k].toFixed(4)}.`
+      : "";
     const most = strongest(s, state.layer, head, at.q) === at.k ? ", its strongest" : "";
     return `${where} ${name(s.query_side, at.q)} looks at ${name(s.key_side, at.k)}: ${value}${most}.${sums}`;
   },
 
   key(event) {
-    const s = stack(), at = focus() || { q: -1, k: 0 };
+    const s = stack(),
+      at = focus() || { q: -1, k: 0 };
     if (event === "Escape" && state.enlarged) return leaveMatrix();
     const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event];
     if (!by) return false;
-    const next = { q: Math.max(0, Math.min(s.queries - 1, at.q + by[0])), k: Math.max(0, Math.min(s.keys - 1, at.k + by[1])) };
+    const next = {
+      q: Math.max(0, Math.min(s.queries - 1, at.q + by[0])),
+      k: Math.max(0, Math.min(s.keys - 1, at.k + by[1])),
+    };
     state.hover = next;
     if (state.locked) state.locked = next;
     return true;
@@ -627,7 +743,10 @@ const gridView = {
   needsAll: true,
 
   places() {
-    const s = stack(), left = 58, top = 34, gap = 6;
+    const s = stack(),
+      left = 58,
+      top = 34,
+      gap = 6;
     const size = Math.max(18, Math.min(150, (width - left - 4) / s.heads.length - gap));
     const ratio = Math.min(2.5, Math.max(0.4, s.queries / s.keys));
     return { left, top, gap, w: size, h: Math.min(size * ratio, 180) };
@@ -639,20 +758,28 @@ const gridView = {
   },
 
   draw() {
-    const s = stack(), { left, top, gap, w, h } = this.places(), at = focus();
+    const s = stack(),
+      { left, top, gap, w, h } = this.places(),
+      at = focus();
     ink.imageSmoothingEnabled = false;
     s.layers.forEach((layer, l) => {
       const y = top + l * (h + gap) - scroll;
       if (y > height || y + h < 0) return;
       s.heads.forEach((_, head) => this.thumbnail(s, l, head, left + head * (w + gap), y, w, h));
       setFont(12);
-      write(String(layer), left - 12, y + h / 2, { align: "right", colour: at && at.l === l ? colours.accent : colours.muted });
+      write(String(layer), left - 12, y + h / 2, {
+        align: "right",
+        colour: at && at.l === l ? colours.accent : colours.muted,
+      });
     });
     ink.fillStyle = colours.background;
     ink.fillRect(0, 0, width, top - 4);
     setFont(12);
     s.heads.forEach((head, place) => {
-      write(String(head), left + place * (w + gap) + w / 2, 20, { align: "center", colour: at && at.h === place ? colours.accent : colours.muted });
+      write(String(head), left + place * (w + gap) + w / 2, 20, {
+        align: "center",
+        colour: at && at.h === place ? colours.accent : colours.muted,
+      });
     });
     setFont(11);
     write("layer ↓", left - 12, 12, { align: "right", colour: colours.faint });
@@ -661,11 +788,13 @@ const gridView = {
 
   thumbnail(s, l, head, x, y, w, h) {
     if (s.ready && s.ready[l]) {
-      const key = `${state.stack}/${l}/${head}/small`, dense = Math.round(w * devicePixelRatio);
+      const key = `${state.stack}/${l}/${head}/small`,
+        dense = Math.round(w * devicePixelRatio);
       if (!thumbnails.has(key)) thumbnails.set(key, picture(s, l, head, dense, Math.round(h * devicePixelRatio)));
       ink.drawImage(thumbnails.get(key), x, y, w, h);
     }
-    const at = focus(), own = at && at.l === l && at.h === head;
+    const at = focus(),
+      own = at && at.l === l && at.h === head;
     if (own) ring(x - 2, y - 2, w + 4, h + 4);
     else {
       ink.strokeStyle = colours.hairline;
@@ -675,16 +804,20 @@ const gridView = {
   },
 
   hit(x, y) {
-    const s = stack(), { left, top, gap, w, h } = this.places();
-    const l = Math.floor((y + scroll - top) / (h + gap)), head = Math.floor((x - left) / (w + gap));
+    const s = stack(),
+      { left, top, gap, w, h } = this.places();
+    const l = Math.floor((y + scroll - top) / (h + gap)),
+      head = Math.floor((x - left) / (w + gap));
     return y > top - 4 && l >= 0 && head >= 0 && l < s.layers.length && head < s.heads.length ? { l, h: head } : null;
   },
 
   text() {
-    const s = stack(), at = focus();
+    const s = stack(),
+      at = focus();
     if (!at) return "Each square is one head: rows are queries, columns keys. Click to enlarge.";
     if (!s.ready[at.l]) return "";
-    const values = plane(s, at.l, at.h), sums = new Float32Array(s.keys);
+    const values = plane(s, at.l, at.h),
+      sums = new Float32Array(s.keys);
     for (let i = 0; i < values.length; i++) sums[i % s.keys] += values[i] / s.queries;
     const most = sums.indexOf(Math.max(...sums));
     return `Layer ${s.layers[at.l]}, head ${s.heads[at.h]}. ${name(s.key_side, most)} gets the most: ${percent(sums[most])} of all attention. Click to enlarge.`;
@@ -699,12 +832,17 @@ const gridView = {
   },
 
   key(event) {
-    const s = stack(), at = focus() || { l: 0, h: -1 };
+    const s = stack(),
+      at = focus() || { l: 0, h: -1 };
     if (event === "Enter" || event === " ") return focus() ? (this.click(focus()), true) : true;
     const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event];
     if (!by) return false;
-    state.hover = { l: Math.max(0, Math.min(s.layers.length - 1, at.l + by[0])), h: Math.max(0, Math.min(s.heads.length - 1, at.h + by[1])) };
-    const { top, gap, h } = this.places(), y = state.hover.l * (h + gap);
+    state.hover = {
+      l: Math.max(0, Math.min(s.layers.length - 1, at.l + by[0])),
+      h: Math.max(0, Math.min(s.heads.length - 1, at.h + by[1])),
+    };
+    const { top, gap, h } = this.places(),
+      y = state.hover.l * (h + gap);
     if (y < stage.scrollTop) stage.scrollTop = y;
     if (y + h + top > stage.scrollTop + height) stage.scrollTop = y + h + top + gap - height;
     return true;
@@ -734,24 +872,35 @@ const queryKeyView = {
   },
 
   places() {
-    const text = Math.min(130, Math.max(60, width * 0.13)), left = text + 12, ends = 250;
+    const text = Math.min(130, Math.max(60, width * 0.13)),
+      left = text + 12,
+      ends = 250;
     const strip = Math.max(40, (width - left - ends - 24) / 2);
     const cell = Math.min(strip / page.width, Math.max(11, 200 / page.width));
-    const product = left + cell * page.width + 20, score = product + cell * page.width + 62;
+    const product = left + cell * page.width + 20,
+      score = product + cell * page.width + 62;
     return { left, text, cell, product, score, bar: score + 14 };
   },
 
   // q, k and what they give for key k, from the packed floats.
   numbers() {
-    const { head, q } = { head: Math.max(0, page.shown.indexOf(page.head)), q: state.token }, d = page.width;
+    const { head, q } = { head: Math.max(0, page.shown.indexOf(page.head)), q: state.token },
+      d = page.width;
     const query = page.query.subarray((head * page.queries + q) * d, (head * page.queries + q + 1) * d);
     const key = (k) => page.key.subarray((head * page.keys + k) * d, (head * page.keys + k + 1) * d);
     const row = (head * page.queries + q) * page.keys;
-    return { query, key, bias: page.bias.subarray(row, row + page.keys), weights: page.weights.subarray(row, row + page.keys) };
+    return {
+      query,
+      key,
+      bias: page.bias.subarray(row, row + page.keys),
+      weights: page.weights.subarray(row, row + page.keys),
+    };
   },
 
   draw() {
-    const p = this.places(), { query, key, bias, weights } = this.numbers(), d = page.width;
+    const p = this.places(),
+      { query, key, bias, weights } = this.numbers(),
+      d = page.width;
     const most = this.largest(query, key);
     for (let k = 0; k < page.keys; k++) {
       const y = this.top + this.row * (k + 0.5) - scroll;
@@ -765,7 +914,9 @@ const queryKeyView = {
 
   // The largest numbers set the scales: one for q, one for k, one for the products.
   largest(query, key) {
-    let q = 1e-9, k = 1e-9, product = 1e-9;
+    let q = 1e-9,
+      k = 1e-9,
+      product = 1e-9;
     for (let i = 0; i < query.length; i++) q = Math.max(q, Math.abs(query[i]));
     for (let j = 0; j < page.keys; j++) {
       const one = key(j);
@@ -783,7 +934,10 @@ const queryKeyView = {
   },
 
   keyRow(p, k, y, query, key, bias, weight, most) {
-    const d = page.width, at = focus(), gap = p.cell > 5 ? 1 : 0, masked = bias === -Infinity;
+    const d = page.width,
+      at = focus(),
+      gap = p.cell > 5 ? 1 : 0,
+      masked = bias === -Infinity;
     ink.fillStyle = colours.panel;
     for (const x of [p.left, p.product]) ink.fillRect(x - 2, y - 9, p.cell * d + 4 - gap, 18);
     let score = 0;
@@ -797,9 +951,16 @@ const queryKeyView = {
     }
     setFont();
     const own = page.query_side === page.key_side && k === state.token;
-    write(labels(page.key_side)[k], p.left - 12, y, { align: "right", colour: own ? colours.accent : colours.text, most: p.text - 4 });
+    write(labels(page.key_side)[k], p.left - 12, y, {
+      align: "right",
+      colour: own ? colours.accent : colours.text,
+      most: p.text - 4,
+    });
     setFont(12);
-    write(masked ? "masked" : number(score * page.scaling + bias, 2), p.score, y, { align: "right", colour: masked ? colours.faint : colours.text });
+    write(masked ? "masked" : number(score * page.scaling + bias, 2), p.score, y, {
+      align: "right",
+      colour: masked ? colours.faint : colours.text,
+    });
     if (masked) return;
     const scale = Math.max(20, width - p.bar - 66);
     box(p.bar, y - 5, Math.max(1.5, scale * weight), 10, colours.line, 2);
@@ -807,7 +968,9 @@ const queryKeyView = {
   },
 
   header(p, query, most, d) {
-    const gap = p.cell > 5 ? 1 : 0, at = focus(), label = labels(page.query_side)[state.token];
+    const gap = p.cell > 5 ? 1 : 0,
+      at = focus(),
+      label = labels(page.query_side)[state.token];
     setFont(13, "600");
     write(label, p.left - 12, 40, { align: "right", colour: colours.accent, most: p.text - 4 });
     ink.fillStyle = colours.panel;
@@ -824,12 +987,16 @@ const queryKeyView = {
   },
 
   legend(p) {
-    const w = 44, x = p.product;
+    const w = 44,
+      x = p.product;
     for (let i = -w; i < w; i++) this.sign(x + w + i, 36, 1.2, 8, i, w);
     setFont(11);
     write("negative", x, 22, { colour: colours.muted });
     write("positive", x + 2 * w, 22, { align: "right", colour: colours.muted });
-    write(`score = sum × ${page.scaling.toPrecision(3)}${this.biased() ? " + bias" : ""}`, x + 2 * w + 20, 40, { colour: colours.muted, most: width - x - 2 * w - 24 });
+    write(`score = sum × ${page.scaling.toPrecision(3)}${this.biased() ? " + bias" : ""}`, x + 2 * w + 20, 40, {
+      colour: colours.muted,
+      most: width - x - 2 * w - 24,
+    });
   },
 
   biased() {
@@ -838,7 +1005,8 @@ const queryKeyView = {
   },
 
   hit(x, y) {
-    const p = this.places(), k = Math.floor((y + scroll - this.top) / this.row);
+    const p = this.places(),
+      k = Math.floor((y + scroll - this.top) / this.row);
     if (y > 28 && y < 52 && x >= p.left) return { k: null, i: this.dimension(p, x) };
     if (y < this.top || k >= page.keys) return null;
     return { k, i: this.dimension(p, x) };
@@ -861,15 +1029,18 @@ const queryKeyView = {
   },
 
   text() {
-    const { query, key, bias, weights } = this.numbers(), at = focus();
+    const { query, key, bias, weights } = this.numbers(),
+      at = focus();
     const shared = page.shared > 1 ? ` ${page.shared} heads share these keys.` : "";
     const where = `Layer ${page.layer}, head ${page.head}, ${name(page.query_side, state.token)}.`;
-    if (!at || at.k === null) return `${where} Scores become weights by softmax.${shared}${page.query_side === page.key_side ? " Click a token to make it the query." : ""}`;
+    if (!at || at.k === null)
+      return `${where} Scores become weights by softmax.${shared}${page.query_side === page.key_side ? " Click a token to make it the query." : ""}`;
     const one = key(at.k);
     if (at.i !== undefined) {
       return `${where} ${name(page.key_side, at.k)}, dimension ${at.i}: q ${number(query[at.i], 3)} × k ${number(one[at.i], 3)} = ${number(query[at.i] * one[at.i], 3)}`;
     }
-    if (bias[at.k] === -Infinity) return `${where} ${name(page.key_side, at.k)} is masked: it comes later, and its weight is 0.`;
+    if (bias[at.k] === -Infinity)
+      return `${where} ${name(page.key_side, at.k)} is masked: it comes later, and its weight is 0.`;
     const dot = query.reduce((sum, value, i) => sum + value * one[i], 0);
     return `${where} ${name(page.key_side, at.k)}: q·k ${number(dot, 3)}, score ${number(dot * page.scaling + bias[at.k], 3)}, weight ${weights[at.k].toFixed(4)}`;
   },
@@ -899,10 +1070,11 @@ const crossView = {
   flow(side, top) {
     setFont(15);
     const boxes = [];
-    let x = 14, y = top;
+    let x = 14,
+      y = top;
     for (const label of labels(side)) {
       const w = Math.min(width - 28, Math.max(22, ink.measureText(label).width + 14));
-      if (x + w > width - 14) (x = 14), (y += 46);
+      if (x + w > width - 14) ((x = 14), (y += 46));
       boxes.push({ x, y, w, h: 28 });
       x += w + 4;
     }
@@ -915,7 +1087,10 @@ const crossView = {
   },
 
   draw() {
-    const s = stack(), weights = mean(s, state.layer).values, source = this.flow("encoder", 34), target = this.flow("decoder", source.bottom + 44);
+    const s = stack(),
+      weights = mean(s, state.layer),
+      source = this.flow("encoder", 34),
+      target = this.flow("decoder", source.bottom + 44);
     setFont(11);
     write("source: what it looks at", 14, 16 - scroll, { colour: colours.muted });
     write("target: what it reads and writes", 14, source.bottom + 26 - scroll, { colour: colours.muted });
@@ -928,22 +1103,39 @@ const crossView = {
     boxes.forEach(({ x, y, w, h }, k) => {
       y -= scroll;
       box(x, y, w, h, heat(weights[k]), 5);
-      ring(x + 0.5, y + 0.5, w - 1, h - 1, at && at.side === "source" && at.i === k ? colours.accent : colours.hairline, 5);
+      ring(
+        x + 0.5,
+        y + 0.5,
+        w - 1,
+        h - 1,
+        at && at.side === "source" && at.i === k ? colours.accent : colours.hairline,
+        5,
+      );
       setFont(15);
-      write(labels("encoder")[k], x + w / 2, y + h / 2 + 0.5, { align: "center", colour: onHeat(weights[k]), most: w - 8 });
+      write(labels("encoder")[k], x + w / 2, y + h / 2 + 0.5, {
+        align: "center",
+        colour: onHeat(weights[k]),
+        most: w - 8,
+      });
       setFont(10);
-      if (weights[k] >= 0.01 && w > 20) write(weights[k].toFixed(2), x + w / 2, y + h + 8, { align: "center", colour: colours.muted });
+      if (weights[k] >= 0.01 && w > 20)
+        write(weights[k].toFixed(2), x + w / 2, y + h + 8, { align: "center", colour: colours.muted });
     });
   },
 
   target(boxes) {
     boxes.forEach(({ x, y, w, h }, i) => {
       y -= scroll;
-      const now = i === state.step, next = i === state.step + 1;
+      const now = i === state.step,
+        next = i === state.step + 1;
       if (now) box(x, y, w, h, fade(colours.accent, 0.22), 5);
       if (now || next) ring(x + 0.5, y + 0.5, w - 1, h - 1, now ? colours.accent : colours.line, 5);
       setFont(15, next ? "600" : "");
-      write(labels("decoder")[i], x + w / 2, y + h / 2 + 0.5, { align: "center", colour: i <= state.step ? colours.text : next ? colours.line : colours.faint, most: w - 8 });
+      write(labels("decoder")[i], x + w / 2, y + h / 2 + 0.5, {
+        align: "center",
+        colour: i <= state.step ? colours.text : next ? colours.line : colours.faint,
+        most: w - 8,
+      });
       setFont(10);
       if (now) write("reads", x + w / 2, y + h + 8, { align: "center", colour: colours.accent });
       if (next) write("writes", x + w / 2, y + h + 8, { align: "center", colour: colours.line });
@@ -951,9 +1143,11 @@ const crossView = {
   },
 
   hit(x, y) {
-    const source = this.flow("encoder", 34), target = this.flow("decoder", source.bottom + 44);
+    const source = this.flow("encoder", 34),
+      target = this.flow("decoder", source.bottom + 44);
     const inside = (one) => x >= one.x && x <= one.x + one.w && y + scroll >= one.y && y + scroll <= one.y + one.h;
-    const k = source.boxes.findIndex(inside), t = target.boxes.findIndex(inside);
+    const k = source.boxes.findIndex(inside),
+      t = target.boxes.findIndex(inside);
     return k >= 0 ? { side: "source", i: k } : t >= 0 ? { side: "target", i: t } : null;
   },
 
@@ -962,18 +1156,29 @@ const crossView = {
   },
 
   text() {
-    const s = stack(), at = focus(), words = labels("decoder"), single = chosenHeads().length === 1 ? chosenHeads()[0] : null;
-    const weights = mean(s, state.layer).values, value = (k) => (single === null ? meanText(weights[state.step * s.keys + k]) : exact(s, state.layer, single, state.step, k));
+    const s = stack(),
+      at = focus(),
+      words = labels("decoder"),
+      single = chosenHeads().length === 1 ? chosenHeads()[0] : null;
+    const weights = mean(s, state.layer),
+      value = (k) =>
+        single === null ? meanText(weights[state.step * s.keys + k]) : exact(s, state.layer, single, state.step, k);
     const where = `Step ${state.step + 1} of ${s.queries}, layer ${s.layers[state.layer]}, ${headsText()}.`;
     if (at && at.side === "source") return `${where} ${name("encoder", at.i)}: ${value(at.i)}`;
-    const order = Array.from({ length: s.keys }, (_, k) => k).sort((a, b) => weights[state.step * s.keys + b] - weights[state.step * s.keys + a]);
+    const order = Array.from({ length: s.keys }, (_, k) => k).sort(
+      (a, b) => weights[state.step * s.keys + b] - weights[state.step * s.keys + a],
+    );
     const writes = state.step + 1 < words.length ? `, to write “${words[state.step + 1]}”,` : "";
-    return `${where} At “${words[state.step]}”${writes} it looks at ${order.slice(0, 3).map((k) => `${name("encoder", k)} ${value(k)}`).join(" · ")}`;
+    return `${where} At “${words[state.step]}”${writes} it looks at ${order
+      .slice(0, 3)
+      .map((k) => `${name("encoder", k)} ${value(k)}`)
+      .join(" · ")}`;
   },
 
   key(event) {
-    if (event === "ArrowLeft" || event === "ArrowRight") return goTo(state.step + (event === "ArrowRight" ? 1 : -1)), true;
-    if (event === " ") return play(), true;
+    if (event === "ArrowLeft" || event === "ArrowRight")
+      return (goTo(state.step + (event === "ArrowRight" ? 1 : -1)), true);
+    if (event === " ") return (play(), true);
     return false;
   },
 };
@@ -1000,7 +1205,13 @@ function play() {
 // ------------------------------------------------------------------------------------------------------------ controls
 
 function choice(label, options, chosen, pick) {
-  const select = make("select", { aria: { label } }, ...options.map(([value, text]) => make("option", { value, textContent: text, selected: String(value) === String(chosen) })));
+  const select = make(
+    "select",
+    { aria: { label } },
+    ...options.map(([value, text]) =>
+      make("option", { value, textContent: text, selected: String(value) === String(chosen) }),
+    ),
+  );
   select.addEventListener("change", () => pick(select.value));
   return make("label", { className: "control" }, label, select);
 }
@@ -1009,39 +1220,72 @@ const controls = {
   kind() {
     if (stacks.length < 2) return null;
     const words = { encoder: "encoder", decoder: "decoder", cross: "cross: decoder to encoder" };
-    return choice("Attention", stacks.map((one, i) => [i, words[one.kind]]), state.stack, async (value) => {
-      const next = stacks[value], layer = Math.max(0, next.layers.indexOf(stack().layers[state.layer]));
-      await layerBytes(next, layer);
-      const heads = state.heads.filter((head) => head < next.heads.length);
-      Object.assign(state, { stack: Number(value), layer, heads, hover: null, locked: null, pair: "all" });
-      build();
-      refresh();
-    });
+    return choice(
+      "Attention",
+      stacks.map((one, i) => [i, words[one.kind]]),
+      state.stack,
+      async (value) => {
+        const next = stacks[value],
+          layer = Math.max(0, next.layers.indexOf(stack().layers[state.layer]));
+        await layerBytes(next, layer);
+        const heads = state.heads.filter((head) => head < next.heads.length);
+        Object.assign(state, { stack: Number(value), layer, heads, hover: null, locked: null, pair: "all" });
+        build();
+        refresh();
+      },
+    );
   },
 
-  layer: () => choice("Layer", stack().layers.map((layer, i) => [i, layer]), state.layer, (value) => goLayer(Number(value))),
+  layer: () =>
+    choice(
+      "Layer",
+      stack().layers.map((layer, i) => [i, layer]),
+      state.layer,
+      (value) => goLayer(Number(value)),
+    ),
 
   head() {
-    return choice("Head", stack().heads.map((head, i) => [i, head]), chosenHeads()[0], (value) => {
-      state.heads = [Number(value)];
-      refresh();
-    });
+    return choice(
+      "Head",
+      stack().heads.map((head, i) => [i, head]),
+      chosenHeads()[0],
+      (value) => {
+        state.heads = [Number(value)];
+        refresh();
+      },
+    );
   },
 
   heads() {
-    const all = stack().heads, press = (i) => (event) => {
-      const now = new Set(state.heads);
-      if (event.shiftKey) now.has(i) ? now.delete(i) : now.add(i);
-      state.heads = event.shiftKey ? [...now].sort((a, b) => a - b) : state.heads.length === 1 && state.heads[0] === i ? [] : [i];
-      const place = [...event.currentTarget.parentNode.children].indexOf(event.currentTarget);
-      build();
-      toolbar.querySelectorAll(".heads button")[place].focus();
-      refresh();
-    };
-    const every = make("button", { textContent: "all", title: "The mean over all heads", aria: { pressed: !state.heads.length } });
-    every.addEventListener("click", () => ((state.heads = []), build(), toolbar.querySelector(".heads button").focus(), refresh()));
+    const all = stack().heads,
+      press = (i) => (event) => {
+        const now = new Set(state.heads);
+        if (event.shiftKey) now.has(i) ? now.delete(i) : now.add(i);
+        state.heads = event.shiftKey
+          ? [...now].sort((a, b) => a - b)
+          : state.heads.length === 1 && state.heads[0] === i
+            ? []
+            : [i];
+        const place = [...event.currentTarget.parentNode.children].indexOf(event.currentTarget);
+        build();
+        toolbar.querySelectorAll(".heads button")[place].focus();
+        refresh();
+      };
+    const every = make("button", {
+      textContent: "all",
+      title: "The mean over all heads",
+      aria: { pressed: !state.heads.length },
+    });
+    every.addEventListener(
+      "click",
+      () => ((state.heads = []), build(), toolbar.querySelector(".heads button").focus(), refresh()),
+    );
     const buttons = all.map((head, i) => {
-      const button = make("button", { textContent: head, title: "Click to see it alone; Shift and click to choose several", aria: { label: `Head ${head}`, pressed: state.heads.includes(i) } });
+      const button = make("button", {
+        textContent: head,
+        title: "Click to see it alone; Shift and click to choose several",
+        aria: { label: `Head ${head}`, pressed: state.heads.includes(i) },
+      });
       button.addEventListener("click", press(i));
       return button;
     });
@@ -1051,27 +1295,65 @@ const controls = {
 
   pair() {
     if (page.second === null || stack().kind === "cross" || stack().query_side !== "encoder") return null;
-    const options = [["all", "both texts"], ["AA", "A → A"], ["AB", "A → B"], ["BA", "B → A"], ["BB", "B → B"]];
-    return choice("Texts", options, state.pair, (value) => (Object.assign(state, { pair: value, hover: null, locked: null }), (stage.scrollTop = 0), refresh()));
+    const options = [
+      ["all", "both texts"],
+      ["AA", "A → A"],
+      ["AB", "A → B"],
+      ["BA", "B → A"],
+      ["BB", "B → B"],
+    ];
+    return choice(
+      "Texts",
+      options,
+      state.pair,
+      (value) => (Object.assign(state, { pair: value, hover: null, locked: null }), (stage.scrollTop = 0), refresh()),
+    );
   },
 
   special() {
     if (!Object.values(page.special).some((side) => side.some(Boolean))) return null;
     const box = make("input", { type: "checkbox", checked: state.special });
-    box.addEventListener("change", () => (Object.assign(state, { special: box.checked, hover: null, locked: null }), refresh()));
+    box.addEventListener(
+      "change",
+      () => (Object.assign(state, { special: box.checked, hover: null, locked: null }), refresh()),
+    );
     return make("label", { className: "control" }, box, "special tokens");
   },
 
   threshold() {
-    const slider = make("input", { type: "range", min: 0, max: 0.5, step: 0.01, value: state.threshold, aria: { label: "Hide lines below this weight" } });
+    const slider = make("input", {
+      type: "range",
+      min: 0,
+      max: 0.5,
+      step: 0.01,
+      value: state.threshold,
+      aria: { label: "Hide lines below this weight" },
+    });
     const text = make("span", { textContent: state.threshold.toFixed(2) });
-    slider.addEventListener("input", () => ((state.threshold = Number(slider.value)), (text.textContent = state.threshold.toFixed(2)), refresh()));
+    slider.addEventListener(
+      "input",
+      () => ((state.threshold = Number(slider.value)), (text.textContent = state.threshold.toFixed(2)), refresh()),
+    );
     return make("label", { className: "control" }, "lines from", slider, text);
   },
 
-  token: () => choice("Query", labels(page.query_side).slice(0, page.queries).map((label, i) => [i, `${i} ${label}`]), state.token, (value) => ((state.token = Number(value)), refresh())),
+  token: () =>
+    choice(
+      "Query",
+      labels(page.query_side)
+        .slice(0, page.queries)
+        .map((label, i) => [i, `${i} ${label}`]),
+      state.token,
+      (value) => ((state.token = Number(value)), refresh()),
+    ),
 
-  shownHead: () => choice("Head", page.shown.map((head) => [head, head]), page.head, (value) => ((page.head = Number(value)), refresh())),
+  shownHead: () =>
+    choice(
+      "Head",
+      page.shown.map((head) => [head, head]),
+      page.head,
+      (value) => ((page.head = Number(value)), refresh()),
+    ),
 
   step() {
     const button = (text, label, act, disabled) => {
@@ -1088,7 +1370,10 @@ const controls = {
 
   shape() {
     const { layers, heads, queries, keys } = stack();
-    return make("span", { className: "control", textContent: `${layers.length} layers × ${heads.length} heads, ${queries} × ${keys} tokens` });
+    return make("span", {
+      className: "control",
+      textContent: `${layers.length} layers × ${heads.length} heads, ${queries} × ${keys} tokens`,
+    });
   },
 
   back() {
@@ -1100,13 +1385,33 @@ const controls = {
 };
 
 function build() {
-  const focused = document.activeElement && toolbar.contains(document.activeElement) ? [...toolbar.querySelectorAll("button,select,input")].indexOf(document.activeElement) : -1;
+  const focused =
+    document.activeElement && toolbar.contains(document.activeElement)
+      ? [...toolbar.querySelectorAll("button,select,input")].indexOf(document.activeElement)
+      : -1;
   const made = view.controls.map((control) => controls[control]()).filter(Boolean);
-  const copy = make("button", { className: "quiet", textContent: "PNG", title: "Copy the picture", aria: { label: "Copy the picture as PNG" } });
+  const copy = make("button", {
+    className: "quiet",
+    textContent: "PNG",
+    title: "Copy the picture",
+    aria: { label: "Copy the picture as PNG" },
+  });
   copy.addEventListener("click", () => copyPicture(copy));
-  const turn = make("button", { className: "quiet", textContent: "◐", title: "Light or dark", aria: { label: "Light or dark" } });
-  turn.addEventListener("click", () => ((theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark"), setTheme(), refresh()));
-  toolbar.replaceChildren(...made, make("span", { className: "space" }), make("span", { className: "tools" }, copy, turn));
+  const turn = make("button", {
+    className: "quiet",
+    textContent: "◐",
+    title: "Light or dark",
+    aria: { label: "Light or dark" },
+  });
+  turn.addEventListener(
+    "click",
+    () => ((theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark"), setTheme(), refresh()),
+  );
+  toolbar.replaceChildren(
+    ...made,
+    make("span", { className: "space" }),
+    make("span", { className: "tools" }, copy, turn),
+  );
   keys.textContent = view.hint;
   canvas.setAttribute("aria-label", `${view.label}. ${view.hint}`);
   canvas.setAttribute("role", "application");
@@ -1123,7 +1428,8 @@ async function goLayer(layer) {
 }
 
 function goHead(by) {
-  const last = stack().heads.length - 1, one = view === matrixView;
+  const last = stack().heads.length - 1,
+    one = view === matrixView;
   const now = state.heads.length === 1 ? state.heads[0] : one ? 0 : -1;
   const next = Math.max(one ? 0 : -1, Math.min(last, now + by));
   state.heads = next < 0 ? [] : [next];
@@ -1140,7 +1446,13 @@ async function copyPicture(button) {
   } catch {
     const close = make("button", { textContent: "Close" });
     const image = make("img", { src: canvas.toDataURL("image/png"), alt: view.text() });
-    const overlay = make("div", { className: "overlay", role: "dialog", aria: { label: "The picture" } }, close, " The clipboard is closed to this frame: right-click the picture to copy or save it.", image);
+    const overlay = make(
+      "div",
+      { className: "overlay", role: "dialog", aria: { label: "The picture" } },
+      close,
+      " The clipboard is closed to this frame: right-click the picture to copy or save it.",
+      image,
+    );
     const leave = () => (overlay.remove(), button.focus());
     close.addEventListener("click", leave);
     overlay.addEventListener("keydown", (event) => event.key === "Escape" && leave());
@@ -1176,7 +1488,7 @@ function draw() {
   ink.fillRect(0, 0, width, height);
   view.draw();
   status.textContent = view.text();
-  if (complete) document.documentElement.dataset.ready = "yes";
+  if (complete) document.documentElement.dataset.ready ||= Math.round(performance.now());
   return performance.now() - begin;
 }
 
@@ -1215,7 +1527,8 @@ function onKey(event) {
   const arrow = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const vertical = event.key === "ArrowUp" || event.key === "ArrowDown";
-  if (arrow && event.shiftKey && stacks.length && view !== gridView) vertical ? goLayer(state.layer + arrow) : goHead(arrow);
+  if (arrow && event.shiftKey && stacks.length && view !== gridView)
+    vertical ? goLayer(state.layer + arrow) : goHead(arrow);
   else if (view.key(event.key)) void 0;
   else if (arrow && !vertical && view === headsView) goHead(arrow);
   else if (event.key === "Enter" && state.hover) state.locked = state.locked ? null : state.hover;
@@ -1233,7 +1546,8 @@ async function start() {
   if (page.view === "query_key") {
     for (const [name, packed] of Object.entries(page.packed)) page[name] = await unpackFloats(packed);
   } else await layerBytes(stack(), state.layer);
-  if (stacks.length && stack().sums) for (const side of ["queries", "keys"]) stack().sums[side] = await unpackFloats(stack().sums[side]);
+  if (stacks.length && stack().sums)
+    for (const side of ["queries", "keys"]) stack().sums[side] = await unpackFloats(stack().sums[side]);
   build();
   listen();
   draw();
@@ -1241,6 +1555,18 @@ async function start() {
   complete = true;
   draw();
   for (const one of stacks) await unpackAll(one);
+  if (view === headsView) await warm(stack());
+}
+
+// Prepare the other layers of a page that isn't large, so that a change of layer only has to draw.
+async function warm(stack) {
+  if (stack.layers.length * stack.heads.length * stack.queries * stack.keys > 6e6) return;
+  for (let layer = 0; layer < stack.layers.length; layer++) {
+    await new Promise((done) => setTimeout(done, 30));
+    mean(stack, layer);
+    received(stack, layer, shown("query"));
+  }
+  document.documentElement.dataset.warm = "yes";
 }
 
 // Layer by layer, with a pause between, so that the page stays alive.

@@ -17,14 +17,18 @@ def query_key(seen, layer: int, head: int, token: int, kind: str | None) -> Figu
     kind = kind or next(iter(seen.data))
     known_kind(seen, kind)
     weights = seen.data[kind]
-    for what, value, count in (("layer", layer, weights.shape[0]), ("head", head, weights.shape[1]), ("token", token, weights.shape[2])):
+    for what, value, count in (
+        ("layer", layer, weights.shape[0]),
+        ("head", head, weights.shape[1]),
+        ("token", token, weights.shape[2]),
+    ):
         known(what, value, count)
     found = recompute(seen, layer, kind)
     wrong = (found["weights"] - weights[layer]).abs().max().item()
     if wrong > _tolerance(seen._source.model):
         raise WorkbookError(
-            f"softmax(q·k) of layer {layer} differs from this model's attention by {wrong:.2g}: its layers do something "
-            "more to the scores than scaling, adding a bias and masking, and this view would not tell the truth about it."
+            f"softmax(q·k) of layer {layer} differs from this model's attention by {wrong:.2g}: its layers do "
+            "more to the scores than scaling, adding a bias and masking, and this view would not tell the truth."
         )
     size = 2 * found["query"].numel()
     shown = list(range(weights.shape[1])) if size <= _LARGEST else [head]
@@ -42,7 +46,9 @@ def query_key(seen, layer: int, head: int, token: int, kind: str | None) -> Figu
         "query_side": "decoder" if kind == "cross" else kind,
         "key_side": "encoder" if kind == "cross" else kind,
         "packed": {name: coding.floats(found[name][shown].numpy()) for name in ("query", "key", "bias")},
-        "note": "" if len(shown) > 1 else f"Head {head} only: the queries and keys of all heads would be too much at this length.",
+        "note": ""
+        if len(shown) > 1
+        else f"Head {head} only: the queries and keys of all heads would be too much at this length.",
     }
     state["packed"]["weights"] = coding.floats(weights[layer][shown].numpy())
     data = {name: found[name][head] for name in ("query", "key", "scores", "bias", "weights")}
@@ -54,10 +60,10 @@ def recompute(seen, layer: int, kind: str) -> dict:
     """Run the model again and compute the weights of one layer from its queries and keys.
 
     Returns:
-        `query` [heads, query, dimension] and `key` [heads, key, dimension], rotary embeddings applied, the keys of grouped
-        heads repeated for each head of their group; `scores` [heads, query, key], which is q·k · `scaling` + `bias`; `bias`,
-        which holds relative positions and -inf where a key is masked; `weights`, the softmax of the scores; `shared`,
-        how many heads use one key.
+        `query` [heads, query, dimension] and `key` [heads, key, dimension], rotary embeddings applied, the keys of
+        grouped heads repeated for each head of their group; `scores` [heads, query, key], which is
+        q·k · `scaling` + `bias`; `bias`, which holds relative positions and -inf where a key is masked; `weights`, the
+        softmax of the scores; `shared`, how many heads use one key.
 
     Raises:
         WorkbookError: a model that doesn't use the attention interface of transformers.
@@ -67,8 +73,9 @@ def recompute(seen, layer: int, kind: str) -> dict:
     calls = _record(seen, kind)
     if len(calls) <= layer:
         raise WorkbookError(
-            f"{type(seen._source.model).__name__} does not pass its queries and keys through the attention interface of transformers, so "
-            "they can't be watched. The view knows BERT, DistilBERT, RoBERTa, GPT-2, LLaMA, T5, BART, Marian and their relatives."
+            f"{type(seen._source.model).__name__} does not pass its queries and keys through the attention "
+            "interface of transformers, so they can't be watched. The view knows BERT, DistilBERT, RoBERTa, GPT-2, "
+            "LLaMA, T5, BART, Marian and their relatives."
         )
     call = calls[layer]
     kept = seen._source.kept
@@ -118,7 +125,9 @@ def _recording(model, calls: list[dict]) -> Iterator[None]:
     def recorder(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         added = [one.float().cpu() for one in (attention_mask, kwargs.get("position_bias")) if one is not None]
-        calls.append({"query": query.float().cpu(), "key": key.float().cpu(), "scaling": float(scaling), "added": added})
+        calls.append(
+            {"query": query.float().cpu(), "key": key.float().cpu(), "scaling": float(scaling), "added": added}
+        )
         shared = query.shape[1] // key.shape[1]
         key, value = (one.repeat_interleave(shared, dim=1) for one in (key, value))
         scores = (query @ key.transpose(2, 3)) * scaling

@@ -32,7 +32,14 @@ def heads(seen, layer: int, head: int | None, kind: str | None, layers: Iterable
     longest = max(max(seen.data[one].shape[2:]) for one in kinds)
     height = min(_TALLEST, _TOOLBAR + _STATUS + 60 + _ROW * longest)
     state = {"layer": layer, "head": head, "note": note}
-    return figure("heads", seen, {"stacks": stacks, **state}, _drawn(seen, stacks), "Attention between tokens, by layer and head", height)
+    return figure(
+        "heads",
+        seen,
+        {"stacks": stacks, **state},
+        _drawn(seen, stacks),
+        "Attention between tokens, by layer and head",
+        height,
+    )
 
 
 def model(seen, kind: str | None, layers: Iterable[int] | None, heads: Iterable[int] | None) -> Figure:
@@ -44,7 +51,14 @@ def model(seen, kind: str | None, layers: Iterable[int] | None, heads: Iterable[
     thumbnail = min(96, max(26, 860 // columns))
     height = min(_TALLEST, max(440, _TOOLBAR + _STATUS + 44 + rows * thumbnail))
     title = "Attention of every layer and head"
-    return figure("model", seen, {"stacks": stacks, "layer": stacks[0]["layers"][0], "note": note}, _drawn(seen, stacks), title, height)
+    return figure(
+        "model",
+        seen,
+        {"stacks": stacks, "layer": stacks[0]["layers"][0], "note": note},
+        _drawn(seen, stacks),
+        title,
+        height,
+    )
 
 
 def matrix(seen, layer: int, head: int, kind: str | None) -> Figure:
@@ -58,14 +72,19 @@ def matrix(seen, layer: int, head: int, kind: str | None) -> Figure:
     if weights.numel() > LARGEST_EXACT:
         layers, note = [layer], f"Layer {layer} only: every layer to four decimals would be too much at this length."
     if weights[layers].numel() > LARGEST_EXACT:
-        heads_, note = [head], f"Layer {layer}, head {head} only: more to four decimals would be too much at this length."
+        heads_, note = (
+            [head],
+            f"Layer {layer}, head {head} only: more to four decimals would be too much at this length.",
+        )
     stack = _stack(seen, kind, layers, heads_, step=coding.PEAK)
-    shown = weights[layers][:, heads_].double()
+    shown = _part(weights, layers, heads_).double()
     stack["sums"] = {"queries": coding.floats(shown.sum(-1).numpy()), "keys": coding.floats(shown.sum(-2).numpy())}
     size = min(26, max(2, 600 / max(weights.shape[2:])))
     height = round(min(_TALLEST + 120, max(300, _TOOLBAR + _STATUS + 170 + size * weights.shape[2])))
     state = {"stacks": [stack], "layer": layer, "head": head, "note": note}
-    return figure("matrix", seen, state, weights[layer, head], f"Attention matrix of layer {layer}, head {head}", height)
+    return figure(
+        "matrix", seen, state, weights[layer, head], f"Attention matrix of layer {layer}, head {head}", height
+    )
 
 
 def cross(seen, layer: int | None, head: int | None) -> Figure:
@@ -108,8 +127,9 @@ def page(title: str, described: dict) -> str:
     # "<" as an escape keeps a token such as "</script>" inside its string.
     description = json.dumps(described, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style></head>'
-        f'<body><script type="application/json" id="page">{description}</script><script type="module">{script}</script></body></html>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<style>{style}</style></head><body><script type="application/json" id="page">{description}</script>'
+        f'<script type="module">{script}</script></body></html>'
     )
 
 
@@ -137,7 +157,10 @@ def _chosen(what: str, count: int, wanted: Iterable[int] | None) -> list[int]:
 
 def _stacks(seen, kinds: list[str], layers, heads, first: int) -> tuple[list[dict], str]:
     """The weights of `kinds` encoded for the page, and a note where they had to be narrowed to fit it."""
-    wanted = [(kind, _chosen("layer", seen.data[kind].shape[0], layers), _chosen("head", seen.data[kind].shape[1], heads)) for kind in kinds]
+    wanted = [
+        (kind, _chosen("layer", seen.data[kind].shape[0], layers), _chosen("head", seen.data[kind].shape[1], heads))
+        for kind in kinds
+    ]
     size = sum(len(layers) * len(heads) * seen.data[kind][0, 0].numel() for kind, layers, heads in wanted)
     if size <= LARGEST:
         return [_stack(seen, *one) for one in wanted], ""
@@ -157,7 +180,7 @@ def _stacks(seen, kinds: list[str], layers, heads, first: int) -> tuple[list[dic
 
 def _stack(seen, kind: str, layers: list[int], heads: list[int], step: float | None = None) -> dict:
     """One kind of attention as the page reads it."""
-    weights = seen.data[kind][layers][:, heads]
+    weights = _part(seen.data[kind], layers, heads)
     shape = {"queries": weights.shape[2], "keys": weights.shape[3]}
     sides = {"query_side": _QUERIES[kind], "key_side": _KEYS[kind]}
     # Under "packed", as "layers" already says which these are.
@@ -168,7 +191,12 @@ def _stack(seen, kind: str, layers: list[int], heads: list[int], step: float | N
 
 def _drawn(seen, stacks: list[dict]) -> dict:
     """`.data` of a view: the weights behind the page, as captured."""
-    return {stack["kind"]: seen.data[stack["kind"]][stack["layers"]][:, stack["heads"]] for stack in stacks}
+    return {stack["kind"]: _part(seen.data[stack["kind"]], stack["layers"], stack["heads"]) for stack in stacks}
+
+
+def _part(weights, layers: list[int], heads: list[int]):
+    """Some layers and heads of `weights`; the very tensor, uncopied, when that is all of them."""
+    return weights if (len(layers), len(heads)) == tuple(weights.shape[:2]) else weights[layers][:, heads]
 
 
 def _label(token: str) -> str:

@@ -156,6 +156,10 @@ def postprocess(answer):
             perhaps = " Perhaps you took the best first and the softmax afterwards: it must see all classes."
         elif abs(scores[0] - float(logits.sigmoid().max())) < 1e-4:
             perhaps = " Perhaps you used the sigmoid, which looks at each class alone."
+        elif all((logits.softmax(dim=-1) - score).abs().min() < 1e-5 for score in scores):
+            perhaps = (
+                " They belong to other classes than the most probable: perhaps you did not sort, or the other way."
+            )
         # float32 softmax: about 1e-7
         close = all(abs(one["score"] - two["score"]) < 1e-5 for one, two in zip(got, wanted, strict=True))
         expect(close, f"Given {given}, the probabilities differ from the pipeline's.{perhaps}")

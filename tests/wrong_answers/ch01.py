@@ -108,7 +108,10 @@ WRONG = {
         (lambda prefixes, size: ~_prefix(prefixes, size), "turned round"),
         (lambda prefixes, size: _prefix(prefixes, size).transpose(1, 2), "exchanged"),
         (lambda prefixes, size: _prefix(prefixes, size, more=1), "one too long"),
-        (lambda prefixes, size: torch.arange(size).expand(len(prefixes), size, size) < prefixes[:, None, None], "causal part"),
+        (
+            lambda prefixes, size: torch.arange(size).expand(len(prefixes), size, size) < prefixes[:, None, None],
+            "causal part",
+        ),
         (lambda prefixes, size: _prefix(prefixes[:1].expand_as(prefixes), size), "first example"),
         (lambda prefixes, size: _prefix(prefixes, size)[0], "of shape"),
         (lambda prefixes, size: torch.where(_prefix(prefixes, size), 0.0, -1e9), "additive"),
@@ -124,16 +127,29 @@ WRONG = {
         (lambda logits, labels: F.cross_entropy(logits.flatten(0, 1), labels.flatten()), "did not shift"),
         (lambda logits, labels: F.cross_entropy(logits[:, 1:].flatten(0, 1), labels[:, :-1].flatten()), "other way"),
         (
-            lambda logits, labels: F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
-            / labels[:, 1:].numel(),
+            lambda logits, labels: (
+                F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+                / labels[:, 1:].numel()
+            ),
             "divided by all positions",
         ),
-        (lambda logits, labels: F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="none"), "One number"),
+        (
+            lambda logits, labels: F.cross_entropy(
+                logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="none"
+            ),
+            "One number",
+        ),
         (lambda logits, labels: torch.tensor(float(logits.shape[-1])).log(), "off by up to"),
     ],
     "1.7": [
-        (lambda next_logits, start, eos, limit: _loop(next_logits, start, eos, limit)[len(start) :], "left out the start"),
-        (lambda next_logits, start, eos, limit: [one for one in _loop(next_logits, start, eos, limit) if one != eos], "eos is missing"),
+        (
+            lambda next_logits, start, eos, limit: _loop(next_logits, start, eos, limit)[len(start) :],
+            "left out the start",
+        ),
+        (
+            lambda next_logits, start, eos, limit: [one for one in _loop(next_logits, start, eos, limit) if one != eos],
+            "eos is missing",
+        ),
         (_in_place, "Work on a copy"),
         (_never_ends, "Where does it stop"),
         (_past_eos, "go on after eos"),

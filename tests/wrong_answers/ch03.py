@@ -17,6 +17,10 @@ def _named(scores, id2label, order):
     return [{"label": id2label[int(i)], "score": float(scores[i])} for i in order]
 
 
+def _backwards(logits, id2label, top_k):
+    return _named(logits.softmax(-1), id2label, logits.argsort()[-(top_k or 0) :])
+
+
 def _names_by_rank(logits, id2label, top_k):
     scores = logits.softmax(-1).sort(descending=True).values[:top_k]
     return [{"label": id2label[i], "score": float(score)} for i, score in enumerate(scores)]
@@ -77,6 +81,7 @@ WRONG = {
         (lambda logits: torch.tensor([[0.5, 0.5], [0.25, 0.75]]), "was expected, but got shape"),
     ],
     "3.3": [
+        (_backwards, "must come first"),
         (
             lambda logits, id2label, top_k: _named(logits, id2label, logits.argsort(descending=True)[:top_k]),
             "still logits",
@@ -85,14 +90,14 @@ WRONG = {
         (_names_by_rank, "wrong names"),
         (
             lambda logits, id2label, top_k: _named(logits.softmax(-1), id2label, range(len(logits)))[:top_k],
-            "most probable must come first",
+            "did not sort",
         ),
         (
             lambda logits, id2label, top_k: _named(logits.softmax(-1), id2label, logits.argsort(descending=True)[:1]),
             "entries were expected",
         ),
         (lambda logits, id2label, top_k: {"label": "yes", "score": 0.8808}, "a list was expected"),
-        (lambda logits, id2label, top_k: [{"label": 1, "score": 0.88}], "a name out of id2label"),
+        (lambda logits, id2label, top_k: [{"label": 1, "score": 0.88}] * (top_k or 8), "a name out of id2label"),
     ],
     "3.4": [
         (lambda hidden, mask: hidden.mean(dim=1), "padding included"),
