@@ -117,7 +117,8 @@ def _badges(source: str, stem: str) -> str:
     colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{stem}.ipynb"
     binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{stem}.ipynb"
     page = f"{urls['Pages']}/{stem}.html"
-    return f"{title}\n\n[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({page})\n\n{rest.lstrip()}"
+    row = f"[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({page})"
+    return f"{title}\n\n{row}\n\n{rest.lstrip()}"
 
 
 def _on_colab(source: str) -> str:

@@ -129,7 +129,7 @@ panels[1].set_title("… and the gradient dies")
 panels[0].legend();
 
 # %% [markdown]
-# Left: of 32 keys, one takes nearly all the weight as the width grows, although everything is random. Right: then the
+# Left: without the division, one of 32 keys takes nearly all the weight as the width grows, although everything is random. Right: then the
 # softmax is **saturated**. A small change of a score changes nothing, so no gradient flows and nothing is learned. Dividing
 # by √d keeps both where they were, at every width.
 #
@@ -407,8 +407,8 @@ from transformers import BartConfig, BartModel
 
 torch.manual_seed(0)
 depth = {"encoder_layers": 4, "decoder_layers": 4, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
-wide = {"d_model": 64, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256}
-bart = BartModel(BartConfig(vocab_size=len(tokenizer), **depth, **wide)).to(device).eval()
+width = {"d_model": 64, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256}
+bart = BartModel(BartConfig(vocab_size=len(tokenizer), **depth, **width)).to(device).eval()
 bart.set_attn_implementation("eager")
 
 # %% [markdown]
@@ -416,14 +416,18 @@ bart.set_attn_implementation("eager")
 # every layer.
 
 # %%
-sources = {"prefix decoder": [], "encoder–decoder": []}
-for block in decoder.h:
-    block.attn.c_attn.register_forward_pre_hook(lambda _, args: sources["prefix decoder"].append(args[0][0, :3]))
-for block in bart.decoder.layers:
-    block.encoder_attn.k_proj.register_forward_pre_hook(lambda _, args: sources["encoder–decoder"].append(args[0][0]))
+sources = {"prefix decoder": [], "encoder–decoder": []}  # one tensor [3, 64] per layer
+watched = {"prefix decoder": [block.attn.c_attn for block in decoder.h]}
+watched["encoder–decoder"] = [block.encoder_attn.k_proj for block in bart.decoder.layers]
+hooks = [
+    module.register_forward_pre_hook(lambda _, args, name=name: sources[name].append(args[0][0, :3]))
+    for name, modules in watched.items() for module in modules
+]
 with torch.inference_mode():
     decoder(ids, attention_mask=added)
     bart_run = bart(input_ids=ids[:, :3], decoder_input_ids=ids[:, 3:], output_attentions=True)
+for hook in hooks:
+    hook.remove()
 
 # %%
 figure, panels = plt.subplots(2, 4, figsize=(9.4, 4.4), layout="constrained")
@@ -978,7 +982,8 @@ def accuracy(classifier) -> float:
 
 def learn(classifier) -> dict[int, float]:
     """One pass over the training texts; accuracy on the test texts after so many examples."""
-    optimizer, found = torch.optim.AdamW(classifier.parameters(), lr=2e-4), {0: accuracy(classifier)}
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-4, fused=True)
+    found = {0: accuracy(classifier)}
     for start in range(0, len(train), 16):
         rows = train[start : start + 16]
         wanted = torch.tensor(rows["label"], device=device)
@@ -1166,4 +1171,4 @@ lab.quiz("01")
 # - A pretrained start learns from a few hundred examples what a random one can't; and it brings along the associations of
 #   its texts, which you can measure.
 #
-# Next: [02 Tasks with pipelines](02_pipeline_tasks.ipynb) puts trained models of these families to work.
+# Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) puts a model of the first family to work.

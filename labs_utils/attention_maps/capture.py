@@ -189,7 +189,9 @@ def _sequences(inputs, index: int, tokenizer) -> list | None:
 
 def _accepted(model, inputs) -> dict:
     """Only what the model's forward takes: a BERT tokenizer's token types mean nothing to a decoder."""
-    taken = inspect.signature(model.forward).parameters
+    taken = set(inspect.signature(model.forward).parameters)
+    if not model.config.is_encoder_decoder and _is_causal(model):
+        taken.discard("token_type_ids")  # GPT-2 would take them, and add the embedding of the word with the id 0
     return {name: value for name, value in inputs.items() if name in taken}
 
 

@@ -331,7 +331,7 @@ const headsView = {
     const left = text + 44,
       right = left + Math.min(280, Math.max(120, width * 0.26));
     const strip = right + text + 14;
-    const cell = Math.max(3, Math.min(18, (width - strip - 76) / stack().heads.length));
+    const cell = Math.max(3, Math.min(18, (width - strip - 100) / stack().heads.length));
     return { text, left, right, strip, cell, bar: strip + cell * stack().heads.length + 14 };
   },
 
@@ -451,7 +451,7 @@ const headsView = {
     ink.fillStyle = colours.background;
     ink.fillRect(0, 0, width, this.top - 4);
     setFont(11);
-    const from = at && at.side === "query" ? `from ${labels(stack().query_side)[at.i]}` : "received on average";
+    const from = at && at.side === "query" ? `from ${labels(stack().query_side)[at.i]}` : "received, mean";
     write("query", left, 18, { align: "right", colour: colours.muted });
     write("looks at key", right + 4, 18, { colour: colours.muted });
     write(from, bar, 18, { colour: at && at.side === "query" ? colours.accent : colours.muted, most: width - bar });
@@ -747,7 +747,9 @@ const gridView = {
       left = 58,
       top = 34,
       gap = 6;
-    const size = Math.max(18, Math.min(150, (width - left - 4) / s.heads.length - gap));
+    const tall = (height - top - 6) / s.layers.length - gap; // all layers at once, where they stay large enough
+    const wide = (width - left - 4) / s.heads.length - gap;
+    const size = Math.max(18, Math.min(150, tall >= 40 ? Math.min(wide, tall) : wide));
     const ratio = Math.min(2.5, Math.max(0.4, s.queries / s.keys));
     return { left, top, gap, w: size, h: Math.min(size * ratio, 180) };
   },

@@ -48,8 +48,8 @@ def model(seen, kind: str | None, layers: Iterable[int] | None, heads: Iterable[
     known_kind(seen, kinds[0])
     stacks, note = _stacks(seen, kinds, layers, heads, first=0)
     rows, columns = len(stacks[0]["layers"]), len(stacks[0]["heads"])
-    thumbnail = min(96, max(26, 860 // columns))
-    height = min(_TALLEST, max(440, _TOOLBAR + _STATUS + 44 + rows * thumbnail))
+    thumbnail = min(96, max(26, 800 // columns))
+    height = min(_TALLEST, max(420, _TOOLBAR + _STATUS + 44 + rows * thumbnail))
     title = "Attention of every layer and head"
     return figure(
         "model",
