@@ -36,12 +36,11 @@ def rows():
 
 _NBVAL = ["-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
 
-# The cells of a notebook in one process with IPython but no kernel, so that displays are rendered as in the notebook.
+# The cells of a notebook in one process with IPython but no kernel; matplotlib draws to no window.
 _PLAIN = """
 import sys, nbformat
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
-shell.enable_matplotlib("inline")
 for cell in nbformat.read(sys.argv[1], as_version=4).cells:
     if cell.cell_type == "code":
         shell.run_cell(cell.source).raise_error()
@@ -59,7 +58,12 @@ def _python(setup: str, *steps: str) -> float:
 def _run(command: list[str], folder: str) -> tuple[float, float]:
     """Wall seconds and the peak resident gigabytes of the largest process."""
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "LABS_HOME": home, "LABS_STRICT": str(int(folder == "solutions"))}
+        environment = {
+            **os.environ,
+            "LABS_HOME": home,
+            "LABS_STRICT": str(int(folder == "solutions")),
+            "MPLBACKEND": "agg",
+        }
         probe = [sys.executable, "-c", _PROBE, *command]
         begin = time.perf_counter()
         done = subprocess.run(probe, capture_output=True, text=True, env=environment, cwd=ROOT)
