@@ -78,9 +78,8 @@ encoder = lab.checkpoint("encoder")
 encoder.hub_id, encoder.licence
 
 # %% [markdown]
-# This encoder goes with you through the course. It is small (23 million parameters) and real: trained on more than a billion
-# sentence pairs. Offline, `encoder` is a folder on your disk; in hub mode it is that
-# Hub id, at a pinned revision.
+# This encoder goes with you through the course. It is small and real: a trained sentence encoder that people use as it is.
+# Offline, `encoder` is a folder on your disk; in hub mode it is that Hub id, at a pinned revision.
 #
 # ### Exercise 0.1 — How big is a model?  ★☆☆  ~3 min
 # A model's weights fill `parameters × bytes per parameter`. Write `model_megabytes(parameters, dtype)`: it gets a number of
