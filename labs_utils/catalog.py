@@ -14,6 +14,7 @@ from pathlib import Path
 
 from labs_utils.errors import WorkbookError
 from labs_utils.paths import ROOT, cache
+from labs_utils.public_sets import real_folder
 from labs_utils.session import mode
 from labs_utils.storage import read_json, update_json
 
@@ -51,7 +52,8 @@ def checkpoint(role: str) -> Source:
 def dataset(role: str) -> Source:
     """Return where the data set that plays `role` is: a verified folder offline, a pinned Hub id in hub mode.
 
-    A data set that was written for this course and is on no Hub is a folder in both modes.
+    A data set that was written for this course and is on no Hub is a folder in both modes. With LABS_DATA_DIR set to a
+    folder of public sets, `emotion` and `hotel_reviews` have real rows instead (see `labs_utils.public_sets`).
 
     Raises:
         WorkbookError: unknown role, missing or damaged file; the message names the cure.
@@ -78,10 +80,15 @@ def _source(kind: str, role: str) -> Source:
         raise WorkbookError(f"No {what} plays the role {role!r}. The roles are: {', '.join(sorted(known))}.")
     entry = known[role]
     on_hub = mode() == "hub" and "hub" in entry
-    source = Source(entry["hub"] if on_hub else _folder(role, entry))
+    source = Source(entry["hub"] if on_hub else _real_or_ours(kind, role, entry))
     source.role, source.hub_id, source.licence = role, entry.get("hub"), entry["licence"]
     source.revision = entry["revision"] if on_hub else "main"
     return source
+
+
+def _real_or_ours(kind: str, role: str, entry: dict) -> Path:
+    folder = _folder(role, entry)
+    return (kind == "datasets" and real_folder(role, folder)) or folder
 
 
 def _folder(role: str, entry: dict) -> Path:
