@@ -91,7 +91,7 @@ def new_model(tokenizer) -> BertForMaskedLM:
     return BertForMaskedLM(config)
 
 
-def main(steps: int = 1500, size: int = 12) -> None:
+def main(steps: int = 3000, size: int = 24) -> None:
     seed_everything(SEED)
     rng = random.Random(SEED)
     corpus = texts()
@@ -99,7 +99,7 @@ def main(steps: int = 1500, size: int = 12) -> None:
     model = new_model(tokenizer)
     rows = blocks(corpus, tokenizer, rng)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} characters, {len(rows)} blocks", flush=True)
-    fit(model, batches(rows, size, tokenizer, rng), steps, peak=2e-3, warmup=80)
+    fit(model, batches(rows, size, tokenizer, rng), steps, peak=2e-3, warmup=150)
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1  # for those who fine-tune it
     publish("zh-encoder", model, tokenizer)
 
