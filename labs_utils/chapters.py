@@ -8,6 +8,7 @@ CHAPTERS = {
     "01": ("01_architectures", "Architectures and attention"),
     "03": ("03_pipeline_internals", "Inside a pipeline"),
     "04": ("04_tokenizers", "Tokenizers"),
+    "05": ("05_models_and_configs", "Models and configs"),
     "08": ("08_pytorch_essentials", "PyTorch essentials"),
     "11": ("11_datasets", "Datasets"),
 }
