@@ -16,6 +16,7 @@ _HOMES = {
     "check": "checks",
     "hint": "checks",
     "progress": "checks",
+    "hub": "classroom.notebook",
     "quiz": "checks.quiz",
     "attention": "attention_maps",
     "bertviz_head_view": "attention_maps.bertviz",

@@ -1,7 +1,8 @@
-"""The `labs` command: `labs build`, `labs catalog`, `labs progress`."""
+"""The `labs` command: `labs build`, `labs catalog`, `labs progress`, `labs hub`."""
 
 import argparse
 import sys
+from pathlib import Path
 
 from labs_utils.errors import WorkbookError
 
@@ -15,6 +16,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("catalog", help="verify every model and data set that the course uses offline")
     seal = commands.add_parser("seal", help="write the sha256 of a role's files into data/catalog.toml")
     seal.add_argument("role", nargs="+")
+    hub = commands.add_parser("hub", help="a Hub on your own machine, or for a classroom").add_subparsers(
+        dest="action", required=True
+    )
+    hub.add_parser("start", help="start your Hub in the background and print the environment that uses it")
+    hub.add_parser("stop", help="stop your Hub; what was pushed stays")
+    serve = hub.add_parser("serve", help="serve a classroom from this terminal")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8080)
+    serve.add_argument("--users", type=Path, required=True, help="a TOML file that lists the users")
     chosen = parser.parse_args(arguments)
     try:
         return _COMMANDS[chosen.command](chosen)
@@ -58,4 +68,14 @@ def _seal(chosen) -> int:
     return 0
 
 
-_COMMANDS = {"build": _build, "progress": _progress, "catalog": _catalog, "seal": _seal}
+def _hub(chosen) -> int:
+    from labs_utils.classroom import commands
+
+    if chosen.action == "serve":
+        commands.serve(chosen.host, chosen.port, chosen.users)
+    else:
+        getattr(commands, chosen.action)()
+    return 0
+
+
+_COMMANDS = {"build": _build, "progress": _progress, "catalog": _catalog, "seal": _seal, "hub": _hub}

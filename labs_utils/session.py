@@ -23,9 +23,9 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 def mode() -> str:
-    """`"offline"` (the default) or `"hub"`, from the environment variable LABS_MODE."""
+    """`"offline"` (the default) or `"hub"`, from the variable LABS_MODE; `"classroom"` once `lab.hub()` was called."""
     given = os.environ.get("LABS_MODE", "offline")
-    if given not in ("offline", "hub"):
+    if given not in ("offline", "hub", "classroom"):
         raise WorkbookError(f"LABS_MODE is {given!r}; it can be 'offline' or 'hub'. Change it and restart the kernel.")
     return given
 

@@ -41,8 +41,8 @@ class TrainingCurve:
         class Log(TrainerCallback):
             def on_log(self, args, state, control, logs=None, **kwargs):
                 numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
-                final = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
-                curve.log(state.global_step, **{name: value for name, value in numbers.items() if name not in final})
+                about = ("epoch", "total_flos", "_runtime", "_per_second")  # about the run, not about the model
+                curve.log(state.global_step, **{k: v for k, v in numbers.items() if not k.endswith(about)})
 
         return Log()
 
