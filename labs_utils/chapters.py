@@ -12,6 +12,7 @@ CHAPTERS = {
     "07": ("07_model_heads", "Heads"),
     "08": ("08_pytorch_essentials", "PyTorch essentials"),
     "09": ("09_manual_training_loop", "The training loop by hand"),
+    "10": ("10_trainer", "Trainer"),
     "11": ("11_datasets", "Datasets"),
 }
 
