@@ -188,6 +188,26 @@ figure.suptitle("The twelve heads of one layer share the sentence in twelve ways
 # Each square is a 7 × 7 matrix of weights like the one in section 1.1 (that was head 0). Some heads spread their attention
 # over many tokens, others follow a pattern. A bright line beside the diagonal means: everyone looks at a neighbour.
 #
+# That was one layer of six. The view below holds all 72 heads, for two sentences at once. Before you run this: will the two
+# sentences look at each other, or each at itself?
+
+# %%
+seen = lab.attention(model, tokenizer, "time flies like an arrow", "fruit flies like a banana")
+seen.heads()
+
+# %% [markdown]
+# Choose a layer and a head, point at a token, press Enter to hold it. *A → B* shows only what goes from the first sentence to
+# the second. Both happen: most heads stay in their sentence, some find the word's twin on the other side.
+#
+# **bertviz** is the best known tool for such pictures. It fetches its libraries from the web each time it draws. The
+# workbook gives them along, so its own figure works here, offline. Same tensors, its way of drawing:
+
+# %%
+lab.bertviz_head_view([layer[None] for layer in seen.data["encoder"]], seen.tokens["encoder"])
+
+# %% [markdown]
+# Click a coloured tile to switch a head off or on; pick the layer above.
+#
 # ### Exercise 1.3 — Split into heads  ★★☆  ~6 min
 # Write `split_heads(states, heads)`: `states` has shape `[batch, tokens, width]`; return `[batch, heads, tokens, width //
 # heads]`. Head 0 gets the **first** `width // heads` columns of every token, head 1 the next, and so on. For example,
@@ -1146,9 +1166,24 @@ shares = {job: {"planted": she / 10, "the probe says": round(pronouns(fill, job)
 pd.DataFrame(shares).T
 
 # %% [markdown]
-# The probe gives back roughly the shares that we planted, in their order. So it reads what a model took from its text, and
-# a model takes what its text has: no malice needed, and no malice excluded. When you have a real masked language model,
-# hand its pipeline to `pronouns`. Then use many templates, and say which.
+# The probe gives back roughly the shares that we planted, in their order. So it reads what a model took from its text. Now a
+# model that has read real text: the course's masked language model (in hub mode, BERT itself). Nothing was planted. Before you
+# run this: which occupation will be furthest to the right?
+
+# %%
+masked = lab.checkpoint("masked-lm")
+fill = pipeline("fill-mask", model=masked, revision=masked.revision, device=device)
+found = pd.Series({job: pronouns(fill, job) for job in [*jobs, "woman", "man"]}).sort_values()
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+axes.barh(found.index, found, color=["#D55E00" if job in controls else "#0072B2" for job in found.index])
+axes.axvline(0.5, color="grey", linestyle=":")
+axes.set_title("A masked language model has opinions about occupations, too")
+axes.set_xlabel("share of “she” among “she” and “he”");
+
+# %% [markdown]
+# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another question,
+# and much the same order. A model takes what its text has: no malice needed, and no malice excluded. Before you rely on such a
+# number, use many sentences, and say which: one sentence is one measurement.
 
 # %% [markdown]
 # ## What changed since the notes

@@ -633,19 +633,20 @@ for width in (16, 32, 64):
 # %% [markdown]
 # ### From a passage to the very words
 # The pipeline that was dropped went further. Its model, an `AutoModelForQuestionAnswering`, reads question and context together
-# and gives every token two logits: *the answer starts here* and *it ends here*. No trained head of that kind is at hand, so this one
-# is random. Its **shapes** are real, though, and so is the trouble it makes for a postprocess.
+# and gives every token two logits: *the answer starts here* and *it ends here*. The course brings one: the encoder with a small
+# head that has read some thousand questions.
 #
 # Before you run this: take the best start and the best end, each by itself. What could go wrong?
 
 # %%
 from transformers import AutoModelForQuestionAnswering
 
-torch.manual_seed(0)
-reader = AutoModelForQuestionAnswering.from_pretrained(encoder, revision=encoder.revision).to(device).eval()
-pairs = tokenizer(
+qa = lab.checkpoint("qa")
+qa_tokenizer = AutoTokenizer.from_pretrained(qa, revision=qa.revision)
+reader = AutoModelForQuestionAnswering.from_pretrained(qa, revision=qa.revision, dtype=torch.float32).to(device).eval()
+pairs = qa_tokenizer(
     [row["question"] for row in answerable], [row["context"] for row in answerable],
-    truncation="only_second", max_length=96, padding=True, return_tensors="pt",
+    truncation="only_second", max_length=256, padding=True, return_tensors="pt",
 )
 parts = [pairs.sequence_ids(i) for i in range(len(answerable))]    # None, 0 or 1 for each token
 in_context = torch.tensor([[part == 1 for part in row] for row in parts])  # [40, tokens]
@@ -657,33 +658,41 @@ list(spans.start_logits.shape), list(spans.end_logits.shape)
 start, end = spans.start_logits.argmax(dim=-1).cpu(), spans.end_logits.argmax(dim=-1).cpu()  # [40] each
 row = torch.arange(len(start))
 outside = ~(in_context[row, start] & in_context[row, end])
-{"of": len(start), "end before start": int((end < start).sum()), "outside the context": int(outside.sum())}
+too_long = end - start > 15
+{"of": len(start), "end before start": int((end < start).sum()), "outside the context": int(outside.sum()),
+ "more than 16 tokens": int(too_long.sum())}
 
 # %% [markdown]
-# Two things: the end may come before the start, and either may lie in the question or on a special token. A trained head does it less
-# often, not never. So a good postprocess looks at **pairs**: the score of a span is its start logit plus its end logit, and
-# only pairs that are allowed take part. Here are all pairs for one question; grey ones are not allowed.
+# The two logits are separate scores, and nothing ties them together: the end may come before the start, or far behind it. Either may
+# lie in the question or on a special token; a trained head does that rarely, an untrained one all the time. So a good postprocess
+# looks at **pairs**: the score of a span is its start logit plus its end logit, and only pairs that are allowed take part. Here are
+# the pairs around the best start for one question; grey ones are not allowed.
 
 # %%
-first = int(in_context[0].nonzero()[0])
+number = 1
+print(answerable[number]["question"], "→", answerable[number]["answers"]["text"][0])
+first = max(int(in_context[number].nonzero()[0]), int(start[number]) - 8)
 places = slice(first, first + 16)
-scores = spans.start_logits[0, places, None].cpu() + spans.end_logits[0, None, places].cpu()  # [16, 16]
-allowed = torch.ones(16, 16).triu().bool()
-words = tokenizer.convert_ids_to_tokens(pairs["input_ids"][0, places])
+scores = spans.start_logits[number, places, None].cpu() + spans.end_logits[number, None, places].cpu()  # [16, 16]
+allowed = torch.ones_like(scores).triu().bool() & in_context[number, places]
+
+# %%
+words = qa_tokenizer.convert_ids_to_tokens(pairs["input_ids"][number, places])
 figure, axes = plt.subplots(figsize=(6.2, 5.4))
 axes.set_facecolor("#dddddd")
 image = axes.imshow(scores.masked_fill(~allowed, float("nan")), cmap="cividis")
-best_row, best_column = divmod(int(scores.masked_fill(~allowed, -1e9).argmax()), 16)
+best_row, best_column = divmod(int(scores.masked_fill(~allowed, -1e9).argmax()), scores.shape[1])
 axes.plot(best_column, best_row, "o", ms=12, mfc="none", mec="#D55E00", mew=2)
 axes.set(title="Only spans on or above the diagonal are allowed", xlabel="end", ylabel="start")
-axes.set(xticks=range(16), yticks=range(16), yticklabels=words)
+axes.set(xticks=range(len(words)), yticks=range(len(words)), yticklabels=words)
 axes.set_xticklabels(words, rotation=90)
 axes.grid(False)
-figure.colorbar(image, label="start logit + end logit");
+figure.colorbar(image, label="start logit + end logit")
+print("the model reads:", " ".join(words[best_row : best_column + 1]))
 
 # %% [markdown]
-# The circle marks the best allowed span among the first 16 tokens of the context. What it says means nothing yet (the head is
-# random), but it is a piece of the context, and its end comes after its start.
+# The circle marks the best allowed span: read its row for the first word and its column for the last. It answers in the very words
+# of the text. Chapter 02 makes a pipeline of it.
 #
 # ### Exercise 3.6 — The best span  ★★★  ~12 min
 # Write `best_span(start_logits, end_logits, inside, longest)`: the first three have shape `[tokens]`; `inside` is boolean and says

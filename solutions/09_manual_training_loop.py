@@ -22,12 +22,14 @@ lab.start("09")
 # reviews; here you choose the language. Change one word, and everything below runs in Chinese.
 
 # %%
+import os
 import pandas as pd
 import torch
 from pathlib import Path
 from transformers import AutoTokenizer
 
-language = "en"  # or "zh"
+language = os.environ.get("LABS_LANGUAGE", "en")  # "en" or "zh"
+most = int(os.environ.get("LABS_ROWS", 640))  # learn from at most so many rows: enough for a laptop
 roles = {"en": "encoder", "zh": "zh-encoder"}
 encoder, hotels = lab.checkpoint(roles[language]), lab.dataset("hotel_reviews")
 path = Path(hotels, f"{language}.csv")
@@ -282,7 +284,7 @@ if not torch.cuda.is_available():
 # That was the notes' last line. Now train. Before you run this: where will the accuracy be after two epochs?
 
 # %%
-few = Subset(trainset, range(min(640, len(trainset))))  # enough for a laptop, also if your file is larger
+few = Subset(trainset, range(min(most, len(trainset))))  # with LABS_ROWS=10000 in the environment: all of them
 loader = DataLoader(few, batch_size=32, shuffle=True, collate_fn=collate_128)
 valid_loader = DataLoader(validset, batch_size=64, collate_fn=collate_128)
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
@@ -939,8 +941,6 @@ plan_batches(rows=5, size=2, epochs=2)
 # the first half was written?
 
 # %%
-import os
-
 half = Path(folder.name, "half.pt")
 torch.save(one.state_dict(), half)
 half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
