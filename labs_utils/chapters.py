@@ -9,6 +9,7 @@ CHAPTERS = {
     "03": ("03_pipeline_internals", "Inside a pipeline"),
     "04": ("04_tokenizers", "Tokenizers"),
     "05": ("05_models_and_configs", "Models and configs"),
+    "06": ("06_inside_bert", "BERT from the inside"),
     "07": ("07_model_heads", "Heads"),
     "08": ("08_pytorch_essentials", "PyTorch essentials"),
     "09": ("09_manual_training_loop", "The training loop by hand"),
