@@ -33,7 +33,7 @@ SETTINGS = {"language", "roles", "encoder", "hotels", "path", "tokenizer", "devi
 @cache
 def program() -> str:
     """The chapter's imports, settings and functions as one program."""
-    kept = ["import labs_utils as lab", "lab.start('09')"]
+    kept = ["import labs_utils as lab"]
     for cell in cells(SOURCES["09"]):
         if cell.cell_type == "code":
             kept += [ast.unparse(node) for node in ast.parse(solved_cell(cell.source)).body if _wanted(node)]
@@ -58,6 +58,8 @@ def chapter():
     assert set(names) >= NAMES | SETTINGS
     return names
 
+
+START = "import labs_utils as lab; lab.start('09')\n"  # in a process of its own: here others have begun already
 
 # Trains 16 steps in two epochs of 8 batches, with a checkpoint every 3. `hold` names the moment at which the process
 # says "now" and waits to be killed: "step 14" is between backward and the optimizer, "save 9" is half a file written.
@@ -87,7 +89,7 @@ write(model.state_dict(), folder / f"{name}.weights")
 def run(folder: Path, name: str, hold: str = "") -> None:
     """Run the program in a process of its own; with `hold`, kill it at that moment."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program() + RUN, str(folder), name, hold]
+    command = [sys.executable, "-c", START + program() + RUN, str(folder), name, hold]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if line.strip() == "now":
