@@ -6,6 +6,7 @@ from labs_utils.errors import WorkbookError
 CHAPTERS = {
     "00": ("00_start_here", "Start here"),
     "01": ("01_architectures", "Architectures and attention"),
+    "02": ("02_pipeline_tasks", "Pipelines, task by task"),
     "03": ("03_pipeline_internals", "Inside a pipeline"),
     "04": ("04_tokenizers", "Tokenizers"),
     "05": ("05_models_and_configs", "Models and configs"),
