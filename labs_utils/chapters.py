@@ -16,6 +16,7 @@ CHAPTERS = {
     "09": ("09_manual_training_loop", "The training loop by hand"),
     "10": ("10_trainer", "Trainer"),
     "11": ("11_datasets", "Datasets"),
+    "13": ("13_hub_sharing", "Sharing on a Hub"),
 }
 
 

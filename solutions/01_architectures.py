@@ -1181,8 +1181,8 @@ axes.set_title("A masked language model has opinions about occupations, too")
 axes.set_xlabel("share of “she” among “she” and “he”");
 
 # %% [markdown]
-# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another question,
-# and much the same order. A model takes what its text has: no malice needed, and no malice excluded. Before you rely on such a
+# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another question. Which
+# names are at the same end again? A model takes what its text has: no malice needed, and no malice excluded. Before you rely on such a
 # number, use many sentences, and say which: one sentence is one measurement.
 
 # %% [markdown]

@@ -432,8 +432,8 @@ axes.set(title="The best five guesses share the probability with 30,000 others")
 axes.set(xlabel="probability (%)", xlim=(0, None));
 
 # %% [markdown]
-# `top_k` says how many guesses you get. This head is the weakest of our models: it learned for minutes what BERT learned for days, and often
-# prefers frequent words and punctuation (its card says how often it is right). Choosing is easier than guessing. With `targets` you
+# `top_k` says how many guesses you get. This head learned for minutes what BERT learned for days: look how small even the best
+# probability is (the model's card says how often it is right). Choosing is easier than guessing. With `targets` you
 # name the candidates yourself, and get their probabilities:
 
 # %%
@@ -451,7 +451,7 @@ pd.DataFrame(rows, columns=["text", "first", "second", "third"])
 
 # %% [markdown]
 # The candidates stand in the order of the model's choice. Where the sensible word comes first, the model has learned something that helps
-# with this sentence, though it would never have guessed the word. Where it doesn't, you see where its knowledge ends.
+# with this sentence, even if it would not have guessed the word. Where it doesn't, you see where its knowledge ends.
 #
 # ### Exercise 2.3 — Hide each word once  ★☆☆  ~5 min
 # Which words of a sentence can a model guess from the others? For that you hide them one at a time. Write `hide_each(text, mask)`: return

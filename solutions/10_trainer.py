@@ -11,7 +11,7 @@
 # | write `TrainingArguments` with today's names, and a `compute_metrics` that is not flattered by the largest class | | |
 # | read what `train`, `evaluate` and `predict` return, and find the texts that the model gets most wrong | | |
 # | stop early, keep the best checkpoint, resume after an interruption, and show that it changes nothing | | |
-# | say what the Trainer does in twenty lines, what a batch is on many GPUs, and what a push to the Hub would send | | |
+# | say what the Trainer does in twenty lines, what a batch is on many GPUs, and push the result to a Hub | | |
 
 # %%
 import labs_utils as lab
@@ -21,6 +21,16 @@ lab.start("10")
 # In chapter 09 you wrote the training loop. The `Trainer` is that loop, written once for everybody: batches, loss, gradients,
 # steps, schedule, evaluation, checkpoints, logs. This chapter follows the notes' example, emotions in short texts.
 #
+# At its end you push the model to a Hub. `lab.hub()` starts one on this machine; it has to come before the libraries are
+# imported. (In hub mode the chapter reads from the real Hub, and pushes nothing.)
+
+# %%
+import os
+
+hub = lab.hub() if os.environ.get("LABS_MODE") != "hub" else None
+hub
+
+# %% [markdown]
 # Both libraries are quiet here: no progress bars of `map`, and only errors in the log.
 
 # %%
@@ -1015,19 +1025,20 @@ lab.check("10.8", optimizer_steps)
 
 # %%
 publish = TrainingArguments(
-    output_dir=f"{box.name}/emotion",
+    output_dir=f"{box.name}/publish",
     push_to_hub=True,
-    hub_model_id="your-name/minilm-emotion",
-    hub_strategy="end",              # one push at the end; "every_save" is the default
+    hub_model_id=f"{hub.user if hub else 'your-name'}/minilm-emotion",
+    hub_strategy="end",              # push when you say so; "every_save" is the default
     hub_private_repo=True,           # public only when you have read the card
+    max_steps=2,                     # the model is trained already: two steps for the show
     **options,
 )
 print(publish.push_to_hub, publish.hub_model_id, publish.hub_strategy.value)
 print([choice.value for choice in type(publish.hub_strategy)])
 
 # %% [markdown]
-# `end` pushes once. `every_save` pushes the model at each save, `checkpoint` also what is needed to resume, `all_checkpoints`
-# every one of them. A `Trainer` with these arguments connects at once, so here we prepare what it would send.
+# `end` pushes when you call `push_to_hub`. `every_save` pushes the model at each save, `checkpoint` also what is needed to resume,
+# `all_checkpoints` every one of them. First look at what there is to send.
 
 # %%
 trainer.save_model()
@@ -1049,13 +1060,39 @@ print(card[: card.index("## Training procedure")])
 # The Trainer fills in what it knows: the base model, the data set, the losses, the arguments and versions (further down). *More
 # information needed* is your part: what the model is for, what it is not for, on what it was trained. Chapter 13 writes such a
 # card. `training_args.bin` is a pickle of the arguments, your folder's name included. `optimizer.pt` and `rng_state.pth` are
-# for you, not for readers: the push leaves out every `checkpoint-…` folder unless the strategy asks for it.
+# for you, not for readers. Now push, to the Hub on your machine. Before you run this: when will the repository be there?
 
 # %%
-# HUB: with the classroom Hub running, Trainer(model, publish, …).push_to_hub(), then load it by name
-pushed = sorted(path.name for path in Path(publish.output_dir).iterdir() if path.is_file())
-assert not any(name.startswith("checkpoint") for name in pushed)
-pushed
+import warnings
+from huggingface_hub import HfApi
+
+warnings.filterwarnings("ignore", message="Cannot enable progress bars")  # they are off on purpose
+if hub:
+    api = HfApi()
+    api.delete_repo(publish.hub_model_id, missing_ok=True)  # so that you can run this twice
+    publisher = Trainer(model, publish, train_dataset=few, processing_class=tokenizer)
+    print("made with the Trainer:", api.repo_exists(publish.hub_model_id))
+    publisher.train()
+    publisher.push_to_hub(commit_message="Two more steps", finetuned_from=encoder.hub_id, language="en")
+    print(*(f"{one.title}" for one in api.list_repo_commits(publish.hub_model_id)), sep=" ← ")
+
+# %% [markdown]
+# The Trainer made it, before the first step: a wrong token stops you now, and not after a night of training. Which files went, and does
+# the model come back by its name?
+
+# %%
+if hub:
+    here = sorted(path.name for path in Path(publish.output_dir).iterdir())
+    there = api.list_repo_files(publish.hub_model_id)
+    print("stayed here:", sorted(set(here) - set(there)))
+    print("on the Hub: ", there)
+    again = AutoModelForSequenceClassification.from_pretrained(publish.hub_model_id)
+    assert torch.equal(again.classifier.weight, model.classifier.weight.cpu())
+    assert not any(name.startswith("checkpoint") for name in there)
+
+# %% [markdown]
+# The model, its tokenizer and the card went. The folder `checkpoint-2` stayed: the push leaves out every checkpoint unless the strategy
+# asks for it. `training_args.bin` did go, so look at it before you make the repository public.
 
 # %% [markdown]
 # ## What changed since the notes

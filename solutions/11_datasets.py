@@ -21,6 +21,16 @@ lab.start("11")
 # A model learns from a table: rows of examples, columns of text and labels. The library `datasets` keeps such tables on disk, in
 # **Arrow** files, and looks into them when you ask. Everything in this chapter follows from that.
 #
+# Section 11.3 loads a table by its name from a Hub. `lab.hub()` starts one on this machine; it has to come before the libraries are
+# imported. (In hub mode the chapter uses the real one.)
+
+# %%
+import os
+
+hub = lab.hub() if os.environ.get("LABS_MODE") != "hub" else None
+hub
+
+# %% [markdown]
 # The library keeps what it makes in a cache folder. Usually that is one for all your work. In this lab it is an empty temporary one,
 # so that you see everything happen for the first time.
 
@@ -247,14 +257,32 @@ lab.check("11.1", rows_to_columns)
 # `README.md` whose first lines say which file is which split. Before you run this: what does the second argument of
 # `load_dataset("nyu-mll/glue", "cola")` choose?
 #
-# `lab.dataset` gives the one or the other, depending on the mode, and the cells below don't care. Ask first, load later:
+# Your own Hub is empty so far. Put the folder of hotel reviews there, under your name (chapter 13 is about these calls).
+
+# %%
+from huggingface_hub import HfApi
+
+hotel = lab.dataset("hotel_reviews")
+by_name = f"{hub.user}/hotel-reviews" if hub else hotel
+if hub:
+    HfApi().create_repo(by_name, repo_type="dataset", exist_ok=True)
+    HfApi().upload_folder(repo_id=by_name, folder_path=hotel, repo_type="dataset")
+    print("on your Hub:", *HfApi().list_repo_files(by_name, repo_type="dataset"))
+
+# %%
+rows = load_dataset(by_name, "zh", split="train[:2]", cache_dir=cache)
+streamed = load_dataset(by_name, "zh", split="train", streaming=True)
+assert next(iter(streamed)) == rows[0]
+rows[:]
+
+# %% [markdown]
+# A name, and there is the table, downloaded or streamed. Nobody who uses your name needs to know where the files are. `lab.dataset` gives a
+# folder or a name, depending on the mode, and the cells below don't care. Ask first, load later:
 
 # %%
 from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset_builder
 
-# HUB: the same calls with "classroom/hotel_reviews" against the classroom Hub
-hotel = lab.dataset("hotel_reviews")
-print(get_dataset_config_names(hotel), get_dataset_split_names(hotel, "en"))
+print(get_dataset_config_names(by_name), get_dataset_split_names(by_name, "en"))
 source = lab.dataset("emotion")
 load_dataset_builder(source, revision=source.revision, cache_dir=cache).info.features
 
@@ -1378,14 +1406,13 @@ assert not hasattr(datasets, "list_datasets") and isinstance(list(train["text"])
 from huggingface_hub import list_datasets
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-# HUB: a search on the classroom Hub that finds something
 try:
-    print([found.id for found in list_datasets(search="hotel", limit=2)])
+    print([found.id for found in list_datasets(search="hotel", author=hub and hub.user, limit=2)])
 except (OfflineModeIsEnabled, HfHubHTTPError, ConnectionError) as error:
     print(type(error).__name__, "– a list of data sets needs a Hub")
 
 # %% [markdown]
-# The last cell asks a Hub, and says so when there is none. The name with its owner needs one too: chapter 13 has a Hub of your own.
+# The last cell searches the Hub, and says so when it can't be reached.
 #
 # ## Quiz
 
