@@ -14,8 +14,10 @@ def pytest_configure(config):
     os.environ["LABS_HOME"] = _HOME.name  # a test never touches what a learner made
     os.environ["PYTHONHASHSEED"] = "0"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        # Not in xdist's controller: its workers would inherit the number, and four threads would wait for two cores.
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 
 @pytest.hookimpl(tryfirst=True)
