@@ -213,9 +213,13 @@ def stop(folder: Path) -> bool:
     """
     if not running(folder):
         return False
-    os.kill(read_json(folder / _RECORD)["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + 10
+    asked, deadline = set(), time.monotonic() + 10
     while running(folder):
+        pid = read_json(folder / _RECORD).get("pid")
+        if pid not in asked:  # a second server, started at the same time, may take over from the first
+            asked.add(pid)
+            with contextlib.suppress(ProcessLookupError, TypeError):
+                os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise WorkbookError(f"The server of {folder} does not stop; its process is in {folder / _RECORD}.")
         time.sleep(0.05)
