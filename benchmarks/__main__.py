@@ -5,6 +5,7 @@ import importlib
 import os
 import pkgutil
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,10 +19,12 @@ def main(chosen: list[str]) -> None:
     unknown = set(chosen) - set(names)
     if unknown:
         sys.exit(f"No benchmark is called {', '.join(sorted(unknown))}. There are: {', '.join(names)}.")
+    if len(chosen) != 1:  # each in a process of its own: the libraries choose their mode once, when they are imported
+        for name in chosen or names:
+            subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+        return
     sections = _sections()
-    for name in names:
-        if chosen and name not in chosen:
-            continue
+    for name in chosen:
         module = importlib.import_module(f"benchmarks.{name}")
         lines = [f"## {name}", "", f"{module.__doc__.splitlines()[0]} {_machine()}", ""]
         lines += ["| what | measured | bound | |", "| --- | --- | --- | --- |"]
