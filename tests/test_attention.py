@@ -131,6 +131,17 @@ def test_softmax_of_query_times_key_is_the_captured_attention(tokenizer, name):
     assert model.config._attn_implementation == "sdpa"
 
 
+def test_scores_that_a_model_bends_are_refused_not_drawn_wrong(tokenizer):
+    config = transformers.Gemma2Config(**LLAMA, head_dim=8, attn_logit_softcapping=0.5, query_pre_attn_scalar=8)
+    torch.manual_seed(0)
+    capped = transformers.Gemma2ForCausalLM(config).eval()
+    for parameter in capped.parameters():
+        parameter.data.normal_(0, 0.3)
+    seen = lab.attention(capped, tokenizer, LONG)
+    with pytest.raises(WorkbookError, match="more to the scores than scaling"):
+        seen.query_key(layer=0, head=0, token=3)
+
+
 def test_query_and_key_of_the_real_encoder(model, tokenizer):
     seen = lab.attention(model, tokenizer, LONG)
     for layer in range(6):

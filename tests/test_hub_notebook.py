@@ -1,5 +1,6 @@
 """lab.hub() and `labs hub`: one server per folder, found again, stopped, and no step that could reach the real Hub."""
 
+import json
 import os
 import signal
 import subprocess
@@ -113,6 +114,26 @@ def test_the_command_starts_and_stops(home):
     assert "export HF_HUB_DISABLE_XET=1" in started.stdout
     assert labs(home, "hub", "stop").stdout == "stopped\n"
     assert labs(home, "hub", "stop").stdout == "no Hub was running\n"
+
+
+def test_a_server_that_takes_over_while_another_stops_is_stopped_too(tmp_path, monkeypatch):
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
+    first, second = subprocess.Popen(waiting), subprocess.Popen(waiting)
+
+    def running(folder) -> bool:
+        here = next((one for one in (first, second) if one.poll() is None), None)
+        if here:
+            (folder / server._RECORD).write_text(json.dumps({"pid": here.pid}))
+        return here is not None
+
+    monkeypatch.setattr(server, "running", running)
+    try:
+        assert server.stop(tmp_path)
+        assert second.poll() is not None
+    finally:
+        for one in (first, second):
+            one.kill()
+            one.wait()
 
 
 def test_the_learners_files_are_theirs_alone(home):

@@ -2,7 +2,7 @@
 
 import time
 
-_REDRAW_SECONDS = 1.0  # a redraw costs about a tenth of a second
+_REDRAW_SECONDS = 1.0  # between two redraws; more where drawing is slow, so that it takes a tenth of the time at most
 
 
 def training_curve() -> "TrainingCurve":
@@ -22,14 +22,14 @@ class TrainingCurve:
     def __init__(self):
         self.data: list[dict] = []
         self._shown = None
-        self._drawn_at = 0.0
+        self._next_draw = 0.0
         self._stale = False
 
     def log(self, step: int, **values: float) -> None:
         """Add one point for every named value. Tensors are taken as numbers."""
         self.data.append({"step": int(step), **{name: _number(value) for name, value in values.items()}})
         self._stale = True
-        if time.monotonic() - self._drawn_at >= _REDRAW_SECONDS:
+        if time.monotonic() >= self._next_draw:
             self._redraw()
 
     def callback(self):
@@ -77,12 +77,15 @@ class TrainingCurve:
         shell = get_ipython()
         if shell is None:
             return
-        self._drawn_at, self._stale = time.monotonic(), False
+        self._stale = False
+        begin = time.monotonic()
         if self._shown is None:
             self._shown = display(self, display_id=True)
             shell.events.register("post_run_cell", self._finish)
         else:
             self._shown.update(self)
+        cost = time.monotonic() - begin
+        self._next_draw = begin + max(_REDRAW_SECONDS, 10 * cost)
 
     def _finish(self, *_) -> None:
         """At the end of a cell: draw the last points; a curve that goes on in the next cell starts a new picture."""
@@ -92,7 +95,7 @@ class TrainingCurve:
             self._shown.update(self)
             self._stale = False
         get_ipython().events.unregister("post_run_cell", self._finish)
-        self._shown, self._drawn_at = None, 0.0
+        self._shown, self._next_draw = None, 0.0
 
 
 def _number(value) -> float:
