@@ -12,6 +12,7 @@ _HOME = tempfile.TemporaryDirectory(prefix="labs-home-")
 
 def pytest_configure(config):
     os.environ["LABS_HOME"] = _HOME.name  # a test never touches what a learner made
+    os.environ["HF_DATASETS_CACHE"] = f"{_HOME.name}/datasets"  # datasets would not see that our rows have changed
     os.environ["PYTHONHASHSEED"] = "0"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):

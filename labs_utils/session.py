@@ -1,6 +1,7 @@
 """What every notebook does first: choose the mode, quiet the logs, fix the seeds, say where it runs."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from labs_utils.chapters import chapter
 from labs_utils.errors import WorkbookError
+from labs_utils.paths import ROOT, cache
 
 SEED = 42
 _QUIET = {
@@ -52,6 +54,8 @@ def start(number: str) -> None:
     chosen = mode()
     os.environ.update(_QUIET)
     _set_offline(chosen == "offline")
+    if chosen != "hub":
+        _set_cache_of_rows()
     _set_plot_style()
     _set_seeds()
     _quiet_progress_bars()
@@ -73,6 +77,15 @@ def _set_offline(offline: bool) -> None:
             "A Hugging Face library was imported before lab.start() and has already chosen its mode. "
             "Restart the kernel and run the notebook from its first cell."
         )
+
+
+def _set_cache_of_rows() -> None:
+    """One cache for each state of our rows: `datasets` knows a folder by its card, and would go on with the old rows
+    after an update that changed a file beside the card."""
+    catalog = ROOT / "data" / "catalog.toml"  # it holds the hash of every file; without it no rows are found anyway
+    state = os.environ.get("LABS_DATA_DIR", "").encode() + (catalog.read_bytes() if catalog.is_file() else b"")
+    folder = cache() / "datasets" / hashlib.sha256(state).hexdigest()[:12]
+    os.environ.setdefault("HF_DATASETS_CACHE", str(folder))
 
 
 def _set_plot_style() -> None:

@@ -15,7 +15,7 @@ PROMISED = {
     "articles": {None: (["text"], 160)},
     "emotion": {None: (["text"], 1800)},
     "entities": {None: (["text"], 600)},
-    "hotel_reviews": {"zh": (["review"], 1000), "en": (["review"], 1000)},
+    "hotel_reviews": {"zh": (["review"], 1000), "zh_more": (["review"], 2000), "en": (["review"], 1000)},
     "messy_reviews": {None: (["review"], 800)},
     "opinions": {None: (["text"], 1200)},
     "paraphrase": {None: (["sentence1", "sentence2"], 600)},

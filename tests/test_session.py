@@ -44,6 +44,25 @@ def test_offline_mode_keeps_the_libraries_offline_and_hub_mode_does_not():
     assert run(code, LABS_MODE="hub").stdout.split()[-1] == "False"
 
 
+def test_rows_that_changed_beside_an_unchanged_card_are_read_anew(tmp_path):
+    code = (
+        "import labs_utils as lab, sys; from labs_utils import session; from pathlib import Path; "
+        "session.ROOT = Path(sys.argv[1]); lab.start('04'); from datasets import load_dataset; "
+        "print(load_dataset(sys.argv[1] + '/rows', split='train')['text'][:])"
+    )
+    own = {**os.environ, "LABS_HOME": str(tmp_path / "home")}
+    own.pop("HF_DATASETS_CACHE")
+    for folder in ("data", "rows"):
+        (tmp_path / folder).mkdir()
+    card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: train.csv\n---\n"
+    (tmp_path / "rows" / "README.md").write_text(card)
+    for text in ("old", "new"):
+        (tmp_path / "rows" / "train.csv").write_text(f"text\n{text}\n")
+        (tmp_path / "data" / "catalog.toml").write_text(f'"train.csv" = "sha256 of {text}"\n')
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=own)
+        assert done.stdout.splitlines()[-1] == str([text]), done.stderr
+
+
 def test_a_library_imported_too_early_is_named():
     code = "import huggingface_hub.constants, labs_utils as lab; lab.start('04')"
     assert "Restart the kernel" in run(code, HF_HUB_OFFLINE="0").stderr

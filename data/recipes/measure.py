@@ -85,11 +85,17 @@ def sentiment() -> list[Row]:
 
 
 def emotion() -> list[Row]:
-    """Accuracy on public posts and on our own test split."""
+    """Accuracy on public posts and on our own test split; on the posts also after full fine-tuning on posts."""
+    from data.recipes.emotion import NAMES, fully_tuned
+
     posts, ours = emotion_posts(), own("emotion/test.csv")
+    tuned, tokenizer = fully_tuned(emotion_posts("train"))
+    found = predict(tuned, encode(tokenizer, posts, lambda row: 0)).argmax(-1).tolist()
     return [
         Row("accuracy on the 2,000 validation posts of dair-ai/emotion",
             share(zip(classify("emotion", posts), (row["label"] for row in posts), strict=True)), "", 0.60, True),
+        Row("accuracy on the same of the encoder fully fine-tuned on the 16,000 training posts (not shipped)",
+            share((NAMES[number], row["label"]) for number, row in zip(found, posts, strict=True)), "", 0.92, True),
         Row("accuracy on the test split of our `emotion` (220 texts)",
             share(zip(classify("emotion", ours), (row["label"] for row in ours), strict=True)), ""),
     ]
@@ -100,15 +106,15 @@ def paraphrase() -> list[Row]:
     rows, keys = mrpc(), ("sentence1", "sentence2")
     found = [name == "paraphrase" for name in classify("paraphrase", rows, keys)]
     expected = [row["label"] in ("1", 1) for row in rows]
-    pairs = own("paraphrase/validation.csv")
-    ours = zip(classify("paraphrase", pairs, keys), pairs, strict=True)
-    names = ["different", "paraphrase"]
+    pairs, names = own("paraphrase/validation.csv"), ["different", "paraphrase"]
+    told = classify("paraphrase", pairs, keys)
+    ours = [name == names[int(row["label"])] for name, row in zip(told, pairs, strict=True)]
     right = share(zip(found, expected, strict=True))
     return [
         Row("accuracy on MRPC validation (408 pairs; all-yes 0.684)", right, "", 0.72, True),
         Row("F1 on MRPC validation (all-yes 0.812)", f1(found, expected), "", 0.80, True),
-        Row("accuracy on the validation split of our `paraphrase` (99 pairs)",
-            share((name, names[int(row["label"])]) for name, row in ours), ""),
+        Row("accuracy on the 99 strict pairs of our validation split", sum(ours[:99]) / 99, ""),
+        Row(f"accuracy on its {len(ours) - 99} pairs of wire sentences", sum(ours[99:]) / (len(ours) - 99), ""),
     ]
 
 

@@ -124,15 +124,24 @@ def _grams(items, length: int) -> Counter:
 def zh_encoder() -> list[Row]:
     """Filling in hidden characters of text it never saw, and hotel reviews after fine-tuning on ours."""
     top1, top5, count = masked_accuracy()
-    ours = [(row["review"], int(row["label"])) for row in scratch.own_rows("hotel_reviews/zh.csv") if row["review"]]
+    rows = [row for name in ("zh", "zh_more") for row in scratch.own_rows(f"hotel_reviews/{name}.csv")]
+    ours = [(row["review"], int(row["label"])) for row in rows if row["review"]]
     real = chnsenticorp()
-    accuracy = fine_tuned_accuracy(ours, real, epochs=5)
+    rest, tenth = real[len(real) // 10 :], real[: len(real) // 10]
+    sample = real[:2000]
+    lazy = sum(label for _, label in sample) / len(sample)
+    taught_by_ours = fine_tuned_accuracy(ours, sample, epochs=4)
+    taught_by_theirs = fine_tuned_accuracy(rest, tenth, epochs=3)
     return [
         Row(f"top-5 accuracy on the Chinese paragraphs of XQuAD ({count:,} hidden characters, 15 %)", top5, ""),
         Row("top-1 accuracy on the same", top1, ""),
         Row(
-            f"accuracy on {len(real):,} reviews of ChnSentiCorp, fine-tuned on our reviews (all-positive: 0.685)",
-            accuracy, "", 0.82, True,
+            f"accuracy on {len(sample):,} reviews of ChnSentiCorp, fine-tuned on ours (all-positive: {lazy:.3f})",
+            taught_by_ours, "", 0.82, True,
+        ),
+        Row(
+            f"accuracy on a tenth of ChnSentiCorp ({len(tenth)} reviews), fine-tuned on the other nine (not shipped)",
+            taught_by_theirs, "", 0.88, True,
         ),
     ]  # fmt: skip
 
@@ -170,14 +179,14 @@ def xquad_zh() -> list[str]:
     return [paragraph["context"] for article in content["data"] for paragraph in article["paragraphs"]]
 
 
-def chnsenticorp(count: int = 2000) -> list[tuple[str, int]]:
-    """A seeded sample of ChnSentiCorp's hotel reviews (no licence is stated: to measure, never to train what ships)."""
+def chnsenticorp() -> list[tuple[str, int]]:
+    """ChnSentiCorp's hotel reviews, shuffled (no licence is stated: to measure, never to train what ships)."""
     lines = scratch.public_lines("chnsenticorp_htl/ChnSentiCorp_htl_all.csv.gz")
     if lines is None:
         raise SystemExit("ChnSentiCorp_htl_all.csv.gz is needed to measure: point LABS_DATA_DIR at the public sets.")
     rows = list(csv.DictReader(lines))
     rows = [(row["review"], int(row["label"])) for row in rows if row["review"]]
-    return random.Random(0).sample(rows, count)
+    return random.Random(0).sample(rows, len(rows))
 
 
 def fine_tuned_accuracy(train: list, test: list, epochs: int, peak: float = 5e-4, size: int = 16, longest: int = 128):

@@ -5,7 +5,7 @@ The encoder's vocabulary is uncased, so the model never sees capitals: it goes b
 
 from transformers import AutoModelForTokenClassification
 
-from data.recipes.common import begin, fit, lower_half, own, save_adapter, upper_half
+from data.recipes.common import begin, fit, own, save_adapter
 from data.recipes.measure import entity_scores
 
 NAMES = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
@@ -26,12 +26,10 @@ def align(tokenizer, rows: list[dict]) -> list[dict]:
 
 def main() -> None:
     tokenizer, model = begin(
-        AutoModelForTokenClassification, layers=4,
+        AutoModelForTokenClassification,
         num_labels=9, id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)},
     )
-    features = lower_half(model, align(tokenizer, own("entities/train.jsonl")), layers=4)
-    with upper_half(model, layers=4):
-        fit(model, features, epochs=10, size=16)
+    fit(model, align(tokenizer, own("entities/train.jsonl")), epochs=10, size=16)
     print("our validation:", entity_scores(model, tokenizer, own("entities/validation.jsonl")))
     save_adapter(model, "ner")
 

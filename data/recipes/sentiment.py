@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import AutoModelForSequenceClassification
 
-from data.recipes.common import begin, encode, fit, lower_half, own, predict, save_adapter, upper_half
+from data.recipes.common import begin, encode, fit, own, predict, save_adapter
 
 NAMES = ["NEGATIVE", "POSITIVE"]
 CHEERFUL = {"joy": 1, "love": 1, "sadness": 0, "anger": 0, "fear": 0}  # surprise goes either way, and is left out
@@ -46,16 +46,15 @@ def main() -> None:
         num_labels=2, id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)},
     )
     held = own("opinions/validation.csv") + own("opinions/test.csv")
-    held_out = lower_half(model, encode(tokenizer, held, lambda row: int(row["label"])))
+    held_out = encode(tokenizer, held, lambda row: int(row["label"]))
 
     def accuracy() -> str:
         found = predict(model, held_out).argmax(-1).tolist()
         right = sum(guess == row["labels"] for guess, row in zip(found, held_out, strict=True))
         return f"held-out opinions {right / len(found):.3f}"
 
-    features = lower_half(model, encode(tokenizer, rows(), lambda row: row["label"], longest=64))
-    with upper_half(model):
-        fit(model, features, epochs=4, after_epoch=accuracy)
+    features = encode(tokenizer, rows(), lambda row: row["label"], longest=64)
+    fit(model, features, epochs=5, after_epoch=accuracy)
     save_adapter(model, "sentiment")
 
 

@@ -1,18 +1,17 @@
 """`zh-encoder`: a small Chinese BERT with a vocabulary of characters, pretrained by filling in masked characters.
 
 Reads CSL's titles and abstracts (Apache-2.0), the Chinese side of Tatoeba (CC BY 2.0 FR) and the course's own Chinese
-text (CC0). Run from the repository root: `python -m data.recipes.zh_encoder`; with `more` behind it, training goes on
-from the files that ship.
+text (CC0). Run from the repository root: `python -m data.recipes.zh_encoder`.
 """
 
 import random
-import sys
 from collections import Counter
 
 import torch
-from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+from transformers import BertConfig, BertTokenizer
 
-from data.recipes.scratch_models import MODELS, fit, forever, own_rows, public_lines, publish, seed_everything, tatoeba
+from data.recipes.common import BertForMaskedLM
+from data.recipes.scratch_models import fit, forever, own_rows, public_lines, publish, seed_everything, tatoeba
 
 SEED = 22
 WIDTH, LAYERS, HEADS, POSITIONS, BLOCK = 128, 4, 4, 256, 128
@@ -34,7 +33,8 @@ def csl() -> list[str]:
 
 
 def reviews() -> list[str]:
-    return [row["review"] for row in own_rows("hotel_reviews/zh.csv") if row["review"]]
+    names = ("hotel_reviews/zh.csv", "hotel_reviews/zh_more.csv")
+    return [row["review"] for name in names for row in own_rows(name) if row["review"]]
 
 
 def texts() -> list[str]:
@@ -93,15 +93,13 @@ def new_model(tokenizer) -> BertForMaskedLM:
     return BertForMaskedLM(config)
 
 
-def main(more: bool = False, steps: int = 3000, size: int = 24) -> None:
-    """Train from nothing; with `more`, go on from the shipped files, on other batches."""
-    seed_everything(SEED + more)
-    rng = random.Random(SEED + more)
+def main(steps: int = 4500, size: int = 24) -> None:
+    """Train it on the blocks, shuffled anew at each pass, with other characters hidden each time."""
+    seed_everything(SEED)
+    rng = random.Random(SEED)
     corpus = texts()
     tokenizer = make_tokenizer(corpus)
     model = new_model(tokenizer)
-    if more:
-        model.load_state_dict(BertForMaskedLM.from_pretrained(MODELS / "zh-encoder", dtype=torch.float32).state_dict())
     rows = blocks(corpus, tokenizer, rng)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} characters, {len(rows)} blocks", flush=True)
     fit(model, batches(rows, size, tokenizer, rng), steps, peak=2e-3, warmup=150)
@@ -110,4 +108,4 @@ def main(more: bool = False, steps: int = 3000, size: int = 24) -> None:
 
 
 if __name__ == "__main__":
-    main(more="more" in sys.argv[1:])
+    main()
