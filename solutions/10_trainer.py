@@ -339,7 +339,7 @@ arguments = TrainingArguments(
     per_device_train_batch_size=16,
     eval_strategy="steps",                         # was evaluation_strategy; "epoch" is the other one
     eval_steps=0.5,                                # below 1: after each half of the steps
-    logging_steps=0.05,                            # a share of all steps again: twenty points
+    logging_steps=0.05,                            # a share of all steps again: some twenty points
     disable_tqdm=False,                            # a progress table, although only errors are logged
     save_strategy="no",                            # section 10.10 is about checkpoints
     train_sampling_strategy="group_by_length",     # was group_by_length=True
