@@ -173,7 +173,7 @@ axes.set(xlabel="probability of “positive”", xlim=(0, 1.12))
 axes.invert_yaxis()
 
 # %% [markdown]
-# A bar near either end is a sure answer. The plain sentences are right, and so is *not bad*. The irony is taken at its word. The bare fact and
+# A bar near either end is a sure answer. The plain sentences are right, and so is *not bad*. The irony leaves it in doubt, though you are not. The bare fact and
 # the empty text get a confident answer too: the model was never given a third choice. A score says how sure the **model** is among **its**
 # labels. It doesn't say that the question makes sense.
 #

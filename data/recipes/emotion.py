@@ -62,7 +62,7 @@ def main() -> None:
         right = sum(guess == row["labels"] for guess, row in zip(found, held_out, strict=True))
         return f"our validation {right / len(found):.3f}"
 
-    fit(model, features, epochs=4, after_epoch=accuracy)
+    fit(model, features, epochs=10, after_epoch=accuracy)
     save_adapter(model, "emotion")
 
 

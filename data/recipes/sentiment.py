@@ -54,7 +54,7 @@ def main() -> None:
         return f"held-out opinions {right / len(found):.3f}"
 
     features = encode(tokenizer, rows(), lambda row: row["label"], longest=64)
-    fit(model, features, epochs=5, after_epoch=accuracy)
+    fit(model, features, epochs=4, lr=5e-4, after_epoch=accuracy)
     save_adapter(model, "sentiment")
 
 
