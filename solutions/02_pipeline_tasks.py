@@ -625,8 +625,8 @@ questions = ["What is my name?", "Where do I work?", "How old am I?"]
 pd.DataFrame([{"question": question, **reader({"question": question, "context": context})} for question in questions])
 
 # %% [markdown]
-# The name is right. To *Where do I work?* the notes' model says *Hugging Face*; our small one takes *where* for a place, and is sure of
-# it. The third question has no answer in the text, and gets one all the same, with a low score. Here is the choice that the model had:
+# The name is right. To *Where do I work?* the notes' model says *Hugging Face*; our small one takes *where* for a place.
+# The third question has no answer in the text, and gets one all the same, with a low score. Here is the choice that the model had:
 
 # %%
 given = {"question": questions[1], "context": context}
