@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -36,12 +37,13 @@ def load(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_it_is_small_in_half_precision_and_every_file_is_sealed(role):
+def test_it_is_small_on_disk_whole_in_memory_and_every_file_is_sealed(role):
     folder = Path(checkpoint(role))
     files = {file.name: file for file in folder.iterdir() if file.name != "README.md"}
     assert sum(file.stat().st_size for file in files.values()) <= 6e6
     assert {name: sha256(file) for name, file in files.items()} == entries()["models"][role]["sha256"]
-    assert load(role)[0].dtype == torch.float16
+    assert {tensor.dtype for tensor in load_file(files["model.safetensors"]).values()} == {torch.float16}
+    assert load(role)[0].dtype == torch.float32  # in half precision a CPU is slow, and training ends in NaN
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -155,12 +155,15 @@ def forever(rows: list, size: int, rng: random.Random) -> Iterator[list]:
 def publish(role: str, model, tokenizer) -> Path:
     """Write the model in fp16, with its tokenizer, to `data/models/<role>` at once: all of it or nothing.
 
-    The folder's README.md, the model card, is kept.
+    The folder's README.md, the model card, is kept. The config says float32, which is what the weights become when they
+    are loaded: in fp16 a CPU is slow, and training ends in NaN.
     """
     target = MODELS / role
     MODELS.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{role}-", dir=MODELS))
     model.to("cpu").half().save_pretrained(part)
+    config = json.loads((part / "config.json").read_text(encoding="utf-8")) | {"dtype": "float32"}
+    (part / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(part)
     if (target / "README.md").is_file():
         shutil.copy(target / "README.md", part)
