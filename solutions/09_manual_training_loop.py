@@ -1244,7 +1244,8 @@ assert model.config.num_labels == 2 and model.config.id2label[0] == "negative"
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)
 scheduler = get_scheduler("linear", optimizer, num_warmup_steps=1, num_training_steps=10)
 collator = DataCollatorWithPadding(tokenizer)
-padded = collator([{**tokenizer(text), "labels": label} for text, label in sample[:4]])
+rows = [{**tokenizer(text, truncation=True, max_length=128), "labels": label} for text, label in sample[:4]]
+padded = collator(rows)
 assert all(torch.equal(padded[name].long(), values) for name, values in collate(sample[:4]).items())
 parts = random_split(reviews, lengths=[0.9, 0.1], generator=torch.Generator().manual_seed(42))
 accelerator = Accelerator()
