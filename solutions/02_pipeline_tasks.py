@@ -1081,7 +1081,7 @@ for _ in range(100):
 judge = load("text-classification", "paraphrase", dtype=torch.float32)
 trio = [{"text": zero, "text_pair": one}, {"text": zero, "text_pair": two}, {"text": one, "text_pair": two}]
 for pair, answer in zip(trio, judge(trio)):
-    print(f"{answer['label']:<11}{answer['score']:.2f}  {pair['text_pair']}")
+    print(f"{answer['label']:<11}{answer['score']:.2f}  {pair['text']}  |  {pair['text_pair']}")
 
 # %%
 rows = sample["validation"]
@@ -1091,7 +1091,7 @@ print(f"reads both together: {(says_yes == truth['validation']).float().mean():.
 print(f"always “paraphrase”: {always:.0%} of new pairs")
 
 # %% [markdown]
-# On ordinary pairs of news it is right three times out of four (its model card has the figures). Near misses are harder: it beats the constant
+# Its model card says how often it is right on ordinary pairs of news. Near misses are harder: it beats the constant
 # answer, and is far from good. Some 1,300 pairs taught it; to see every detail takes many more. Chapter 07 shows how a head reads a pair, chapters 09 and 10 how such a model is trained.
 #
 # ### Exercise 2.8 — The best threshold  ★★☆  ~8 min

@@ -304,8 +304,8 @@ print("Trainer takes:", *list(inspect.signature(Trainer.__init__).parameters)[1:
 # (no parameters at all: the arguments and the `accelerate` library see to them).
 #
 # Now the model and its arguments. We keep the embeddings and the lower four of six layers frozen: they know English already,
-# and the training takes much less time. One pass is too short to learn texts by heart, so we do without dropout, which costs a
-# CPU a third of each step here. The learning rate is far above the notes' 2e-5: a small model, and few steps.
+# and the training takes much less time. One pass is too short to learn texts by heart, so we do without dropout, and
+# each step is quicker. The learning rate is far above the notes' 2e-5: a small model, and few steps.
 
 # %%
 def fresh(dropout: float = 0.0):

@@ -175,7 +175,7 @@ class BertForMaskedLM(transformers.BertForMaskedLM):
 
 
 def half_precision() -> torch.autocast:
-    """A context in which products are computed in bfloat16, where the hardware can: a third less time on such a CPU."""
+    """A context in which products are computed in bfloat16, where the hardware can: a CPU that can takes less time."""
     able = torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.autocast(device().type, torch.bfloat16, enabled=able)
 

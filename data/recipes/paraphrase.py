@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from data.recipes.common import SEED, begin, embed, encode, fit, own, predict, save_adapter
 
 NAMES = ["different", "paraphrase"]
+STRICT = 99  # so many pairs at the head of the validation split ask the strict question; the others are wire pairs
 BORDER, WIDTH = 0.75, 0.08  # a cosine at the border counts as half a paraphrase; one of 0.91 as 0.88 of one
 
 
@@ -68,7 +69,7 @@ def main() -> None:
     def accuracy() -> str:
         found = predict(model, held_out).argmax(-1).tolist()
         right = [guess == row["labels"].argmax() for guess, row in zip(found, held_out, strict=True)]
-        strict, wide = sum(right[:99]) / 99, sum(right[99:]) / len(right[99:])
+        strict, wide = sum(right[:STRICT]) / STRICT, sum(right[STRICT:]) / len(right[STRICT:])
         return f"our validation: strict {strict:.3f}, wires {wide:.3f}, says yes {sum(found) / len(found):.2f}"
 
     held_out = features(own("paraphrase/validation.csv"))
