@@ -1,5 +1,5 @@
 # make lab    open the workbook in JupyterLab            make test   run every cell and every test
-# make build  make the notebooks from solutions/*.py     make bench  measure, and write benchmarks/RESULTS.md
+# make build  make the notebooks from chapters/     make bench  measure, and write benchmarks/RESULTS.md
 # make bench-models  measure what the shipped models can do, and write it into their cards and data/models/RESULTS.md
 # Each makes .venv and installs by itself. `make lab TORCH=cpu` takes PyTorch from its own CPU index (a smaller download).
 PYTHON ?= python3

@@ -5,8 +5,6 @@ import tempfile
 
 import pytest
 
-collect_ignore_glob = ["solutions/*.py"]  # sources of notebooks, not modules with doctests
-
 _HOME = tempfile.TemporaryDirectory(prefix="labs-home-")
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks import Row
-from tests import browser as real
+from tests.support import browser as real
 
 _BOUNDS = {64: (0.45, 0.5), 256: (1.2, 1.0), 512: (3.5, 3.0)}  # tokens: (megabytes, seconds)
 _BERTVIZ_LONGEST = 256  # at 512 tokens bertviz makes some 870 MB, which no browser opens

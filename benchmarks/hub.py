@@ -19,11 +19,11 @@ from pathlib import Path
 import psutil
 
 from benchmarks import Row
-from labs_utils.classroom import auth, server
-from labs_utils.classroom.store import Store
+from labs_utils.hub_server import auth, server
+from labs_utils.hub_server.store import Store
 from labs_utils.paths import ROOT
 from labs_utils.storage import read_json
-from tests.hub_raw import Raw, file, lfs_file
+from tests.support.hub_client import Raw, file, lfs_file
 
 _MEGABYTES, _LEARNERS = 200, 30
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 
 from benchmarks import Row
-from labs_utils.chapters import CHAPTERS
+from labs_utils.chapters import chapters
 from labs_utils.paths import ROOT
 
 
@@ -22,7 +22,7 @@ def rows():
         0.5,
     )
     for folder in ("solutions", "notebooks"):
-        for number, (stem, _) in CHAPTERS.items():
+        for number, stem in ((one.number, one.stem) for one in chapters().values()):
             path = ROOT / folder / f"{stem}.ipynb"
             nbval, memory = _run(
                 [sys.executable, "-m", "pytest", "-p", "no:xdist", "-o", "addopts=", *_NBVAL, str(path)], folder

@@ -11,7 +11,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; an error of the workbook's own is one sentence on standard error and exit status 1."""
     parser = argparse.ArgumentParser(prog="labs", description="The Transformers Workbook's command.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="make the notebooks from solutions/*.py")
+    commands.add_parser("build", help="make the notebooks and the README's table from chapters/")
     commands.add_parser("progress", help="show what you have done so far")
     commands.add_parser("catalog", help="verify every model and data set that the course uses offline")
     seal = commands.add_parser("seal", help="write the sha256 of a role's files into data/catalog.toml")
@@ -34,23 +34,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _build(_) -> int:
-    from labs_utils.authoring import build
+    from labs_utils.authoring import notebooks, readme
     from labs_utils.paths import ROOT
 
-    for path in build():
+    written = notebooks.build()
+    if readme.update_table(ROOT / "README.md"):
+        written.append(ROOT / "README.md")
+    for path in written:
         print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 
 def _progress(_) -> int:
-    from labs_utils.checks import progress
+    from labs_utils.exercises import progress
 
     print(progress())
     return 0
 
 
 def _catalog(_) -> int:
-    from labs_utils.catalog import entries, locate, verify
+    from labs_utils.materials.catalog import entries, locate, verify
 
     for kind in ("models", "datasets"):
         for role, entry in entries()[kind].items():
@@ -60,7 +63,7 @@ def _catalog(_) -> int:
 
 
 def _seal(chosen) -> int:
-    from labs_utils.catalog import seal
+    from labs_utils.materials.catalog import seal
 
     for role in chosen.role:
         seal(role)
@@ -69,7 +72,7 @@ def _seal(chosen) -> int:
 
 
 def _hub(chosen) -> int:
-    from labs_utils.classroom import commands
+    from labs_utils.hub_server import commands
 
     if chosen.action == "serve":
         commands.serve(chosen.host, chosen.port, chosen.users)

@@ -1,7 +1,6 @@
 """What every notebook does first: choose the mode, quiet the logs, fix the seeds, say where it runs."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -11,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labs_utils.chapters import chapter
-from labs_utils.errors import WorkbookError
-from labs_utils.paths import ROOT, cache
+from labs_utils.materials.catalog import rows_version
+from labs_utils.modes import mode, set_offline
+from labs_utils.paths import cache
 
 SEED = 42
 _QUIET = {
@@ -21,15 +21,6 @@ _QUIET = {
     "DISABLE_SAFETENSORS_CONVERSION": "1",  # otherwise loading a .bin from the Hub asks it to convert the file
     "TOKENIZERS_PARALLELISM": "false",  # otherwise every DataLoader worker prints a warning about forks
 }
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-
-
-def mode() -> str:
-    """`"offline"` (the default) or `"hub"`, from the variable LABS_MODE; `"classroom"` once `lab.hub()` was called."""
-    given = os.environ.get("LABS_MODE", "offline")
-    if given not in ("offline", "hub", "classroom"):
-        raise WorkbookError(f"LABS_MODE is {given!r}; it can be 'offline' or 'hub'. Change it and restart the kernel.")
-    return given
 
 
 def device():
@@ -50,10 +41,10 @@ def start(number: str) -> None:
     Raises:
         WorkbookError: unknown chapter, unknown LABS_MODE, or a Hugging Face library that was imported too early.
     """
-    _, title = chapter(number)
+    title = chapter(number).title
     chosen = mode()
     os.environ.update(_QUIET)
-    _set_offline(chosen == "offline")
+    set_offline(chosen == "offline")
     if chosen != "hub":
         _set_cache_of_rows()
     _set_plot_style()
@@ -65,27 +56,10 @@ def start(number: str) -> None:
     print(f"Chapter {number} · {title} | {versions} · Python {platform.python_version()} | {device()} | {chosen}")
 
 
-def _set_offline(offline: bool) -> None:
-    for name, value in _OFFLINE.items():
-        if offline:
-            os.environ[name] = value
-        else:
-            os.environ.pop(name, None)
-    constants = sys.modules.get("huggingface_hub.constants")
-    if constants is not None and offline != bool(constants.HF_HUB_OFFLINE):
-        raise WorkbookError(
-            "A Hugging Face library was imported before lab.start() and has already chosen its mode. "
-            "Restart the kernel and run the notebook from its first cell."
-        )
-
-
 def _set_cache_of_rows() -> None:
     """One cache for each state of our rows: `datasets` knows a folder by its card, and would go on with the old rows
     after an update that changed a file beside the card."""
-    catalog = ROOT / "data" / "catalog.toml"  # it holds the hash of every file; without it no rows are found anyway
-    state = os.environ.get("LABS_DATA_DIR", "").encode() + (catalog.read_bytes() if catalog.is_file() else b"")
-    folder = cache() / "datasets" / hashlib.sha256(state).hexdigest()[:12]
-    os.environ.setdefault("HF_DATASETS_CACHE", str(folder))
+    os.environ.setdefault("HF_DATASETS_CACHE", str(cache() / "datasets" / rows_version()))
 
 
 def _set_plot_style() -> None:

@@ -48,7 +48,7 @@ def test_what_the_code_imports_is_declared():
     }  # Jupyter and the libraries bring them
     declared |= {"gradio"}  # chapter 13 uses it where a reader has it, and says how to get it
     found = set()
-    for path in [*ROOT.glob("labs_utils/**/*.py"), *ROOT.glob("solutions/*.py"), *ROOT.glob("tests/**/*.py")]:
+    for path in [*ROOT.glob("labs_utils/**/*.py"), *ROOT.glob("chapters/*/*.py"), *ROOT.glob("tests/**/*.py")]:
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
     assert found - declared - set(sys.stdlib_module_names) == set()
 

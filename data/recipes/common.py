@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, set_seed
 from transformers.modeling_outputs import MaskedLMOutput
 
-from labs_utils.catalog import checkpoint
+from labs_utils.materials.catalog import checkpoint
 from labs_utils.paths import ROOT
 from labs_utils.session import device
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from data.recipes.common import SEED, begin, encode, fit, own, predict, save_adapter
-from labs_utils.catalog import checkpoint
+from labs_utils.materials.catalog import checkpoint
 from labs_utils.session import device
 
 NAMES = ["sadness", "joy", "love", "anger", "fear", "surprise"]

@@ -39,7 +39,7 @@ from data.recipes.common import (
     sst2,
     wikitext,
 )
-from labs_utils.catalog import checkpoint, entries
+from labs_utils.materials.catalog import checkpoint, entries
 from labs_utils.session import device
 
 BEGIN, END = "<!-- measured: written by data/recipes/measure.py -->", "<!-- /measured -->"

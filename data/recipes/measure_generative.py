@@ -18,7 +18,7 @@ from transformers import (
 from benchmarks import Row
 from data.recipes import scratch_models as scratch
 from data.recipes import translator as translation
-from labs_utils.catalog import checkpoint
+from labs_utils.materials.catalog import checkpoint
 
 
 def load(auto_class: type, role: str):

@@ -1,0 +1,1226 @@
+# %% [markdown]
+# # 01 Architectures and attention
+# You build attention with your own hands, and then see that the four families of Transformers differ in little more than
+# who may look at whom.
+#
+# | You will | Time | You need |
+# | --- | --- | --- |
+# | compute attention and multi-head attention, equal to the library's | 120 minutes | chapter 00 |
+# | tell the four families apart by their masks, and say which token can hear of which | | |
+# | write down inputs, labels and loss mask of each pretraining objective | | |
+# | measure what context, residual connections and LayerNorm do | | |
+# | run a decoder one token at a time, and read cross-attention | | |
+# | measure what pretraining gives you, and probe a model for bias | | |
+
+# %%
+import labs_utils as lab
+lab.start("01")
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer
+
+device = lab.device()
+encoder = lab.checkpoint("encoder")
+tokenizer = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision)
+model = AutoModel.from_pretrained(encoder, revision=encoder.revision).to(device).eval()
+
+# %% [markdown]
+# ## 1.1 What does attention compute?
+# <!-- T014 -->
+# A library analogy helps. A **query** is what a token is looking for, a **key** is what a token offers, a **value** is what
+# it hands over. Each is the token's vector times a learned matrix. We take them from a real layer: the first of MiniLM,
+# first head.
+#
+# Before you run this: the sentence becomes seven tokens. What shape will the scores have?
+
+# %%
+inputs = tokenizer("time flies like an arrow", return_tensors="pt").to(device)
+words = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+layer = model.encoder.layer[0].attention.self
+with torch.no_grad():
+    hidden = model.embeddings(inputs["input_ids"])[0]  # [7, 384]
+    projections = layer.query, layer.key, layer.value
+    query, key, value = (project(hidden)[:, :32] for project in projections)  # [7, 32] each
+
+scores = query @ key.T / 32**0.5  # [7, 7]: any numbers
+weights = scores.softmax(dim=-1)  # [7, 7]: each row sums to 1
+mixed = weights @ value  # [7, 32]
+scores.shape, weights.sum(dim=-1)
+
+# %%
+lab.heatmap(scores.round(decimals=2), rows=words, columns=words, title="Scores: any numbers", label="score")
+
+# %%
+lab.heatmap(weights.round(decimals=2), rows=words, columns=words, title="Weights: shares of 1", label="weight")
+
+# %% [markdown]
+# Read a row: the token on the left looks at the tokens below. **Scores** are dot products and can be negative. **Weights**
+# are what the softmax makes of a row of scores: shares of one. The new vector of a token is the mean of all *values*,
+# weighted with its row. The notes sometimes say that it is a mean of the word vectors: almost, but the values are projected
+# first.
+#
+# Before you run this: PyTorch has the whole thing as one function. Will it give the same numbers?
+
+# %%
+library = F.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+float((library - mixed).abs().max())
+
+# %% [markdown]
+# The difference is in the seventh digit or beyond: that is what float32 can hold. (Everywhere in this chapter, *equal*
+# means: to about 10⁻⁶, because two orders of addition round differently.)
+#
+# ### Exercise 1.1
+# Write `attention(query, key, value, mask)`. Query, key and value have shape `[tokens, width]`. `mask` is boolean,
+# `[tokens, tokens]`: `True` where the token of the row **may** look at the token of the column. A forbidden token must get
+# weight exactly 0, and the weights of the others must still sum to 1. Return the mixed values, `[tokens, width]`. For
+# example, with `mask = torch.eye(3).bool()` every token sees only itself, and the result is `value`. Every row of `mask`
+# has a `True`.
+
+# %% tags=["exercise"]
+def attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Scaled dot-product attention of [tokens, width] tensors; row i may look at column j if mask[i, j]."""
+    # BEGIN SOLUTION
+    scores = query @ key.T / query.shape[-1] ** 0.5  # [tokens, tokens]
+    scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(dim=-1) @ value  # [tokens, width]
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.1", attention)
+
+# %% [markdown]
+# `lab.hint("1.1")` helps. The check compares you with PyTorch on random inputs.
+
+# %% [markdown]
+# ## 1.2 Why divide by √d?
+# The dot product of two random vectors grows with their width *d*: its spread is √d. Before you run this: what does a
+# softmax do with large scores, and what happens to its gradient?
+
+# %%
+widths = [4, 16, 64, 256, 1024]
+rows = []
+generator = torch.Generator().manual_seed(0)
+for width in widths:
+    queries = torch.randn(200, width, generator=generator)
+    keys = torch.randn(32, width, generator=generator)
+    for name, factor in (("not scaled", 1.0), ("divided by √d", width**-0.5)):
+        shares = (queries @ keys.T * factor).softmax(dim=-1)  # [200, 32]
+        largest = shares.amax(dim=-1).mean().item()
+        slope = (shares * (1 - shares)).sum(dim=-1).mean().item()  # how the weights answer a small change of a score
+        rows.append({"width": width, "scores": name, "largest weight": largest, "slope": slope})
+saturation = pd.DataFrame(rows)
+saturation.pivot(index="width", columns="scores").round(3)
+
+# %%
+figure, panels = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+for axes, column in zip(panels, ["largest weight", "slope"]):
+    for name, part in saturation.groupby("scores"):
+        axes.plot(part["width"], part[column], "o-", label=name)
+    axes.set(xscale="log", xlabel="width d", ylabel=column, ylim=(-0.05, 1.05))
+panels[0].set_title("Without √d one key takes all …")
+panels[1].set_title("… and the gradient dies")
+panels[0].legend();
+
+# %% [markdown]
+# Left: without the division, one of 32 keys takes nearly all the weight as the width grows, although everything is random. Right: then the
+# softmax is **saturated**. A small change of a score changes nothing, so no gradient flows and nothing is learned. Dividing
+# by √d keeps both where they were, at every width.
+#
+# ### Exercise 1.2
+# A number for saturation: the **effective number of keys**, `exp(−Σ w · ln w)`. Write `effective_keys(weights)`: it gets
+# weights of shape `[..., keys]` whose last dimension sums to 1, and returns one number per row, shape `[...]`. For example,
+# `[0.25, 0.25, 0.25, 0.25]` gives 4.0, and `[1., 0., 0., 0.]` gives 1.0. (A weight of 0 adds nothing to the sum.)
+
+# %% tags=["exercise"]
+def effective_keys(weights: torch.Tensor) -> torch.Tensor:
+    """exp(entropy) over the last dimension: [..., keys] -> [...]."""
+    # BEGIN SOLUTION
+    entropy = torch.special.entr(weights).sum(dim=-1)  # entr(w) is −w · ln w, and 0 at w = 0
+    return entropy.exp()
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.2", effective_keys)
+
+# %% [markdown]
+# `lab.hint("1.2")` helps. Try it on `weights` from section 1.1: which token looks most widely?
+
+# %% [markdown]
+# ## 1.3 Many heads
+# <!-- T015 -->
+# One softmax per token can attend to one thing at a time. So the 384 columns are cut into 12 **heads** of 32, each with a
+# softmax of its own. Before you run this: do twelve heads need more weights than one wide head?
+
+# %%
+with torch.no_grad():
+    wide = [project(hidden) for project in projections]  # three times [7, 384]
+    parts = []
+    for head in range(12):
+        q, k, v = (full[:, 32 * head : 32 * head + 32] for full in wide)  # [7, 32]
+        parts.append((q @ k.T / 32**0.5).softmax(dim=-1) @ v)
+    by_hand = torch.cat(parts, dim=-1)  # [7, 384]
+    library = layer(hidden[None])[0][0]  # the layer of the model itself
+float((library - by_hand).abs().max())
+
+# %% [markdown]
+# Equal, with the layer's own weights. Heads cost nothing: the matrices stay 384 × 384, only the softmax is done in twelve
+# groups. What do they look at?
+
+# %%
+with torch.no_grad():
+    q, k = (full.view(7, 12, 32).transpose(0, 1) for full in wide[:2])  # [12, 7, 32]
+    all_heads = (q @ k.transpose(1, 2) / 32**0.5).softmax(dim=-1)  # [12, 7, 7]
+figure, panels = plt.subplots(2, 6, figsize=(9, 3.6), layout="constrained")
+for head, axes in enumerate(panels.flat):
+    axes.imshow(all_heads[head].cpu(), vmin=0, vmax=1, cmap="viridis")
+    axes.set_title(f"head {head}", fontsize=9)
+    axes.set(xticks=[], yticks=[])
+figure.suptitle("The twelve heads of one layer share the sentence in twelve ways");
+
+# %% [markdown]
+# Each square is a 7 × 7 matrix of weights like the one in section 1.1 (that was head 0). Some heads spread their attention
+# over many tokens, others follow a pattern. A bright line beside the diagonal means: everyone looks at a neighbour.
+#
+# That was one layer of six. The view below holds all 72 heads, for two sentences at once. Before you run this: will the two
+# sentences look at each other, or each at itself?
+
+# %%
+seen = lab.attention(model, tokenizer, "time flies like an arrow", "fruit flies like a banana")
+seen.heads()
+
+# %% [markdown]
+# Choose a layer and a head, point at a token, press Enter to hold it. *A → B* shows only what goes from the first sentence to
+# the second. Both happen: most heads stay in their sentence, some find the word's twin on the other side.
+#
+# **bertviz** is the best known tool for such pictures. It fetches its libraries from the web each time it draws. The
+# workbook gives them along, so its own figure works here, offline. Same tensors, its way of drawing:
+
+# %%
+lab.bertviz_head_view([layer[None] for layer in seen.data["encoder"]], seen.tokens["encoder"])
+
+# %% [markdown]
+# Click a coloured tile to switch a head off or on; pick the layer above.
+#
+# ### Exercise 1.3
+# Write `split_heads(states, heads)`: `states` has shape `[batch, tokens, width]`; return `[batch, heads, tokens, width //
+# heads]`. Head 0 gets the **first** `width // heads` columns of every token, head 1 the next, and so on. For example,
+# `[[[1, 2, 3, 4]]]` with two heads becomes `[[[[1, 2]], [[3, 4]]]]`. Careful: one reshape alone gives the right shape with
+# the wrong numbers in it.
+
+# %% tags=["exercise"]
+def split_heads(states: torch.Tensor, heads: int) -> torch.Tensor:
+    """[batch, tokens, width] -> [batch, heads, tokens, width // heads]."""
+    # BEGIN SOLUTION
+    batch, tokens, width = states.shape
+    return states.view(batch, tokens, heads, width // heads).transpose(1, 2)
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.3", split_heads)
+
+# %% [markdown]
+# `lab.hint("1.3")` helps.
+
+# %% [markdown]
+# ## 1.4 Four families, four masks
+# <!-- T010 -->
+# Attention lets every token look at every token. A **mask** takes some of that away, and this is most of what makes a
+# family. Draw on paper, for eight tokens, who may look at whom in BERT, in GPT, and in a model that reads a prefix of three
+# and then writes.
+
+# %%
+def prefix_mask(size: int, prefix: int) -> torch.Tensor:
+    """True where row may look at column: the prefix sees all of itself, the rest sees its past and itself."""
+    mask = torch.ones(size, size, dtype=torch.bool).tril()
+    mask[:prefix, :prefix] = True
+    return mask
+
+size, source = 8, 3
+families = {
+    "encoder-only\n(BERT)": torch.ones(size, size, dtype=torch.bool),
+    "causal decoder\n(GPT)": torch.ones(size, size, dtype=torch.bool).tril(),
+    "prefix decoder\n(prefix of 3)": prefix_mask(size, source),
+}
+
+# %% [markdown]
+# An encoder–decoder has three masks: the source sees itself, the target sees its own past, and the target sees the whole
+# source. To compare, we write them into one square: first three source tokens, then five target tokens.
+
+# %%
+joint = torch.zeros(size, size, dtype=torch.bool)
+joint[:source, :source] = True  # the encoder's self-attention: both ways
+joint[source:, source:] = torch.ones(5, 5).tril().bool()  # the decoder's self-attention: causal
+joint[source:, :source] = True  # cross-attention: every target token sees the whole source
+families["encoder–decoder\n(BART, T5)"] = joint
+
+figure, panels = plt.subplots(1, 4, figsize=(9.4, 2.9), layout="constrained")
+for axes, (name, mask) in zip(panels, families.items()):
+    axes.imshow(mask, cmap="viridis", vmin=0, vmax=1)
+    axes.set(title=name, xlabel="looked at", xticks=range(size), yticks=range(size))
+    axes.grid(False)
+panels[0].set_ylabel("token that looks")
+bool((joint == families["prefix decoder\n(prefix of 3)"]).all())
+
+# %% [markdown]
+# Yellow may be looked at. The last two squares are the same! Yet the families differ, and section 1.6 shows where. Now move
+# the slider: at 0 the prefix decoder *is* a causal decoder, at 8 it *is* an encoder.
+
+# %%
+import ipywidgets as widgets
+from IPython.display import display
+
+def draw(prefix: int) -> None:
+    display(lab.heatmap(prefix_mask(8, prefix), title=f"A prefix of {prefix}", label="may look"))
+
+widgets.interact(draw, prefix=widgets.IntSlider(3, min=0, max=8, description="prefix"));
+
+# %% [markdown]
+# The slider needs a running kernel. Here are four of its positions, for a page without one.
+
+# %%
+figure, panels = plt.subplots(1, 4, figsize=(9.4, 2.6), layout="constrained")
+for axes, prefix in zip(panels, (0, 2, 5, 8)):
+    axes.imshow(prefix_mask(8, prefix), cmap="viridis", vmin=0, vmax=1)
+    axes.set(title=f"prefix {prefix}", xticks=[], yticks=[])
+figure.suptitle("From causal decoder (left) to encoder (right)");
+
+# %% [markdown]
+# The notes say that a decoder's word sees only the words *before* it. Before you run this: what would happen to the first
+# token if that were literally so, and it couldn't look at itself?
+
+# %%
+strictly_before = torch.ones(4, 4).tril(-1).bool()
+torch.zeros(4, 4).masked_fill(~strictly_before, float("-inf")).softmax(dim=-1)
+
+# %% [markdown]
+# `nan` in the first row: a softmax over nothing. So the diagonal is always allowed: a token sees its past **and itself**.
+#
+# ### Exercise 1.4
+# In a batch every example has a prefix of its own length. Write `prefix_masks(prefixes, size)`: `prefixes` is a tensor of
+# whole numbers, shape `[batch]`, from 0 to `size`; return a boolean tensor `[batch, size, size]`, `True` where the row may
+# look at the column. For example, `prefix_masks(torch.tensor([0, 2]), 2)` is `[[[True, False], [True, True]], [[True,
+# True], [True, True]]]`. It can be done without a loop, but a loop is right, too.
+
+# %% tags=["exercise"]
+def prefix_masks(prefixes: torch.Tensor, size: int) -> torch.Tensor:
+    """One prefix mask per example: [batch] -> boolean [batch, size, size]."""
+    # BEGIN SOLUTION
+    place = torch.arange(size)
+    causal = place[None, :] <= place[:, None]  # [size, size]
+    inside = place[None, :] < prefixes[:, None]  # [batch, size]: which columns belong to the prefix
+    return causal | inside[:, None, :]  # rows below the prefix see it anyway, so nothing is added there
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.4", prefix_masks)
+
+# %% [markdown]
+# `lab.hint("1.4")` helps.
+
+# %% [markdown]
+# ## 1.5 Who hears of a change?
+# <!-- T018 -->
+# Change one word near the end of a sentence: *river* becomes *city*. Before you run this: which vectors move in an encoder,
+# and which in a decoder?
+#
+# The encoder is MiniLM. No trained GPT comes with this chapter, so the decoder is a GPT-2 made from its config, with random
+# weights. That is enough: the mask belongs to the architecture, not to the training.
+
+# %%
+from transformers import GPT2Config, GPT2Model
+
+torch.manual_seed(0)
+small = {"n_embd": 64, "n_layer": 4, "n_head": 4, "bos_token_id": None, "eos_token_id": None}
+decoder = GPT2Model(GPT2Config(vocab_size=len(tokenizer), **small)).to(device).eval()
+pair = ["the bank of the river was steep", "the bank of the city was steep"]
+batch = tokenizer(pair, return_tensors="pt").to(device)
+
+def moved(network) -> torch.Tensor:
+    """Distance between the two sentences' vectors, token by token, relative to the vectors' length."""
+    with torch.inference_mode():
+        first, second = network(input_ids=batch["input_ids"]).last_hidden_state  # [tokens, width] each
+    return ((first - second).norm(dim=-1) / first.norm(dim=-1)).cpu()
+
+movement = {"encoder (MiniLM)": moved(model), "decoder (GPT-2)": moved(decoder)}
+
+# %%
+names = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
+figure, panels = plt.subplots(1, 2, figsize=(9.4, 3), layout="constrained")
+for axes, (name, distance) in zip(panels, movement.items()):
+    axes.bar(range(len(names)), distance)
+    axes.set_xticks(range(len(names)), names, rotation=45)
+    axes.set(title=name, ylabel="relative movement")
+figure.suptitle("river → city: an encoder tells everyone, a decoder tells only those to the right");
+
+# %% [markdown]
+# Left: every vector moves, also that of *bank*, which stands before the edit. This is what **bidirectional** means. Right:
+# to the left of the edit the bars are not small, they are zero. That is why a decoder can be trained on all positions of a
+# text at once, and why its past never has to be computed again while it writes.
+
+# %%
+movement["decoder (GPT-2)"][:5]
+
+# %% [markdown]
+# ### Exercise 1.5
+# A mask says what happens in **one** layer. In a stack, news travels: token 2 hears token 1, and in the next layer token 3
+# hears token 2. Write `reach(mask, layers)`: `mask` is boolean `[tokens, tokens]`; return a boolean `[tokens, tokens]`,
+# `True` where the row's final vector can depend on the column's input after `layers` layers. A token always keeps its own
+# news (the residual connection, section 1.10), whatever the mask's diagonal says; with 0 layers it has only that. For
+# example, if each of four tokens sees itself and its left neighbour, then after 2 layers the last row is `[False, True,
+# True, True]`.
+
+# %% tags=["exercise"]
+def reach(mask: torch.Tensor, layers: int) -> torch.Tensor:
+    """Which inputs (columns) can influence which outputs (rows); boolean [tokens, tokens]."""
+    # BEGIN SOLUTION
+    itself = torch.eye(len(mask), dtype=torch.bool)
+    step = (mask | itself).double()
+    known = itself.double()
+    for _ in range(layers):
+        known = ((step @ known) > 0).double()
+    return known.bool()
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.5", reach)
+
+# %% [markdown]
+# `lab.hint("1.5")` helps. A causal mask stays causal through any number of layers; a window of two widens by one with every
+# layer. Models with *sliding-window attention* live from that.
+
+# %% [markdown]
+# ## 1.6 Same mask, different machine: prefix decoder and encoder–decoder
+# <!-- T011 -->
+# In section 1.4 the two had the same square. The difference is **what** the target looks at: in a prefix decoder, each
+# layer looks at the prefix *of that layer*; in an encoder–decoder, every layer looks at the *same* finished source, the
+# encoder's last layer.
+#
+# No prefix decoder is needed to see it: give a GPT-2 a mask of your own, with four dimensions `[batch, heads, query, key]`.
+# Before you run this: will it do to pass 0 and 1, as in a tokenizer's `attention_mask`?
+
+# %%
+decoder.set_attn_implementation("eager")  # the implementation that keeps the weights
+ids = batch["input_ids"][:1, :8]  # [1, 8]
+allowed = prefix_mask(8, 3)[None, None].to(device)  # [1, 1, 8, 8]
+with torch.inference_mode():
+    naive = decoder(ids, attention_mask=allowed.float(), output_attentions=True).attentions
+    added = torch.zeros(1, 1, 8, 8, device=device).masked_fill(~allowed, torch.finfo(torch.float32).min)
+    prefix_run = decoder(ids, attention_mask=added, output_attentions=True, output_hidden_states=True)
+forbidden = ~allowed[0, 0]
+runs = {"0 and 1": naive, "0 and about −10³⁸": prefix_run.attentions}
+{name: found[0][0, 0][forbidden].max().item() for name, found in runs.items()}  # largest weight on a forbidden place
+
+# %% [markdown]
+# A trap worth knowing: eager attention **adds** a 4-D mask to the scores. Ones and zeros only nudge them, and forbidden
+# tokens keep a large weight, silently. The second form blocks them: weight zero. Now the weights of every layer, and beside
+# them a BART of the same depth: three source tokens, five target tokens.
+
+# %%
+from transformers import BartConfig, BartModel
+
+torch.manual_seed(0)
+depth = {"encoder_layers": 4, "decoder_layers": 4, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
+width = {"d_model": 64, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256}
+bart = BartModel(BartConfig(vocab_size=len(tokenizer), **depth, **width)).to(device).eval()
+bart.set_attn_implementation("eager")
+
+# %% [markdown]
+# A **hook** is a function that a module calls with its inputs. Ours keep what the keys of the source are made from, in
+# every layer.
+
+# %%
+sources = {"prefix decoder": [], "encoder–decoder": []}  # one tensor [3, 64] per layer
+watched = {"prefix decoder": [block.attn.c_attn for block in decoder.h]}
+watched["encoder–decoder"] = [block.encoder_attn.k_proj for block in bart.decoder.layers]
+hooks = [
+    module.register_forward_pre_hook(lambda _, args, name=name: sources[name].append(args[0][0, :3]))
+    for name, modules in watched.items() for module in modules
+]
+with torch.inference_mode():
+    decoder(ids, attention_mask=added)
+    bart_run = bart(input_ids=ids[:, :3], decoder_input_ids=ids[:, 3:], output_attentions=True)
+for hook in hooks:
+    hook.remove()
+
+# %%
+figure, panels = plt.subplots(2, 4, figsize=(9.4, 4.4), layout="constrained")
+for index in range(4):
+    square = prefix_run.attentions[index][0].mean(0).cpu()  # [8, 8], mean over heads
+    panels[0, index].imshow(square, vmin=0, cmap="viridis")
+    panels[0, index].set(title=f"prefix decoder, layer {index}", xticks=range(8), yticks=range(8))
+    cross = bart_run.cross_attentions[index][0].mean(0).cpu()  # [5, 3]
+    panels[1, index].imshow(cross, vmin=0, cmap="viridis")
+    panels[1, index].set(title=f"BART cross, layer {index}", xticks=range(3), yticks=range(5))
+for axes in panels.flat:
+    axes.grid(False)
+    axes.title.set_fontsize(9)
+
+# %% [markdown]
+# Above, one matrix per layer, 8 × 8: prefix and text live together. The 3 × 3 corner at the top left is filled in *every*
+# layer, and rows 3 to 7 look at columns 0 to 2 in every layer. Below, the cross-attention of every layer: 5 rows for the
+# target, 3 columns for the source. But are those columns the same vectors? We kept what the keys were made from.
+
+# %%
+for name, vectors in sources.items():
+    first = vectors[0].flatten()
+    change = [float((one.flatten() - first).norm() / first.norm()) for one in vectors]
+    print(f"{name:16}", [round(value, 3) for value in change])
+same = all(torch.equal(one, bart_run.encoder_last_hidden_state[0]) for one in sources["encoder–decoder"])
+print("every cross-attention reads encoder_last_hidden_state:", same)
+
+# %% [markdown]
+# Each list gives, layer by layer, how far the source's vectors are from those that the first layer read. In the prefix
+# decoder the source changes from layer to layer, so the target reads rough vectors early and refined ones late. In the
+# encoder–decoder the numbers are exactly zero: all layers read the same tensor, `encoder_last_hidden_state`. (An
+# encoder–decoder also has separate weights for its two sides; a prefix decoder uses one set for both.)
+
+# %% [markdown]
+# ## 1.7 What the families learn from
+# <!-- T012 -->
+# Three **pretraining objectives**, one sentence. Each turns plain text into inputs and labels. Before you run this: for
+# *the cat sat on the mat*, at how many positions does each objective ask for a prediction?
+#
+# In the tables, a `·` means that the position does not count for the loss.
+
+# %%
+sentence = "the cat sat on the mat .".split()
+
+def as_table(name: str, given: list[str], labels: list[str | None]) -> pd.DataFrame:
+    """Inputs, labels and loss mask of one objective, a column per position."""
+    counted = [int(label is not None) for label in labels]
+    rows = pd.MultiIndex.from_product([[name], ["input", "label", "loss"]])
+    return pd.DataFrame([given, [label or "·" for label in labels], counted], rows)
+
+full = as_table("FLM", sentence[:-1], sentence[1:])  # full: predict the next word, everywhere
+prefix_form = as_table("PLM, one sequence", sentence[:-1], [None, None, *sentence[3:]])  # given "the cat sat"
+masked_words = ["[MASK]" if place in (2, 4) else word for place, word in enumerate(sentence)]
+masked = as_table("MLM", masked_words, [word if place in (2, 4) else None for place, word in enumerate(sentence)])
+pd.concat([full, prefix_form, masked]).fillna("")
+
+# %% [markdown]
+# **FLM** (full language modelling) asks at every position for the next word: for causal decoders. **PLM** (prefix language
+# modelling) gives the first part and asks only for the rest: for prefix decoders, and, cut in two, for encoder–decoders.
+# **MLM** (masked language modelling) hides some words and asks for those, at their own place: for encoders. FLM gets six
+# answers out of this sentence, MLM two: one reason why MLM needs more text.
+#
+# The same two tasks take other forms. **Text-to-text** puts the question into the encoder and the answer into the decoder.
+# **Concatenated** writes both into one sequence, for a decoder alone.
+
+# %%
+question = ["the", "cat", "<X>", "on", "<Y>", "mat", "."]  # T5 hides spans behind numbered placeholders
+answer = ["<X>", "sat", "<Y>", "the", "<end>"]
+together = [*question, *answer]
+pd.concat([
+    as_table("PLM: encoder", sentence[:3], [None] * 3),
+    as_table("PLM: decoder", ["<start>", *sentence[3:]], [*sentence[3:], "<end>"]),
+    as_table("MLM: encoder", question, [None] * 7),
+    as_table("MLM: decoder", ["<start>", *answer[:-1]], answer),
+    as_table("MLM concatenated", together[:-1], [None] * 6 + answer),
+]).fillna("")
+
+# %% [markdown]
+# Look at the last table: the question is there, but its labels are dots. Only the answer is learned. That is how a
+# decoder-only model is taught to follow instructions, too.
+#
+# In the library a dot is the label **−100**, and a causal model wants labels equal to the inputs: **it shifts them
+# itself**. Before you run this: what do you get when you shift them, too?
+
+# %%
+from transformers import GPT2LMHeadModel
+
+torch.manual_seed(0)
+writer = GPT2LMHeadModel(GPT2Config(vocab_size=20, **small)).eval()
+ids = torch.tensor([[3, 7, 5, 2, 9, 4]])
+labels = torch.tensor([[-100, -100, 5, 2, 9, 4]])  # the first two are given, the other four count
+with torch.inference_mode():
+    output = writer(ids, labels=labels)
+by_hand = F.cross_entropy(output.logits[0, 1:5], labels[0, 2:])  # positions 1 to 4 predict tokens 2 to 5
+float(output.loss), float(by_hand)
+
+# %% [markdown]
+# (The log line says that the library goes by the default, the loss of causal models: just what we want.) Equal: the library
+# compared position *i* with label *i + 1*. If you had shifted as well, the model would learn to predict the word after the
+# next, and no error would tell you.
+#
+# ### Exercise 1.6
+# Write `causal_loss(logits, labels)`: logits have shape `[batch, tokens, vocabulary]`, labels `[batch, tokens]`, with −100
+# where a label does not count. Return the mean cross-entropy (a scalar tensor) over all positions that count, where
+# position *i* predicts label *i + 1*. It must equal what `GPT2LMHeadModel` gives for the same labels. For example, with
+# logits of all zeros and a vocabulary of 8, it is ln 8 ≈ 2.079, whatever the labels.
+
+# %% tags=["exercise"]
+def causal_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean next-token cross-entropy of [batch, tokens, vocabulary] against [batch, tokens]; -100 does not count."""
+    # BEGIN SOLUTION
+    predictions = logits[:, :-1].flatten(0, 1)  # [batch * (tokens - 1), vocabulary]
+    targets = labels[:, 1:].flatten()
+    return F.cross_entropy(predictions, targets, ignore_index=-100)
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.6", causal_loss)
+
+# %% [markdown]
+# `lab.hint("1.6")` helps.
+
+# %% [markdown]
+# ## 1.8 Which model belongs where?
+# <!-- T013 -->
+# The notes have a table of families, objectives, models and tasks. Let the library write it: its configs know whether a
+# model has two halves, and its **auto mappings** know which heads exist. Before you run this: in which family do you expect
+# XLNet, and GLM?
+
+# %%
+from transformers import CONFIG_MAPPING
+from transformers.models.auto import modeling_auto as auto
+
+heads = {
+    "masked LM": auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    "causal LM": auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    "text to text": auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    "classify texts": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    "classify tokens": auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+    "answer questions": auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+}
+
+def family(kind: str) -> tuple[str, str]:
+    """Family and usual objective, from the config and the heads that the library has for a model type."""
+    if CONFIG_MAPPING[kind]().is_encoder_decoder:
+        return "encoder–decoder", "text to text"
+    if kind in heads["masked LM"]:
+        return "encoder", "MLM"
+    return "causal decoder", "FLM"
+
+# %%
+kinds = "albert bert distilbert electra roberta".split() + "ctrl gpt2 bloom llama glm xlnet".split()
+kinds += "bart mbart marian t5 pegasus".split()
+table = pd.DataFrame(
+    {
+        "model": kinds,
+        "family": [family(kind)[0] for kind in kinds],
+        "objective": [family(kind)[1] for kind in kinds],
+        "pretraining class": [auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES.get(kind, "–") for kind in kinds],
+        **{task: ["●" if kind in names else "" for kind in kinds] for task, names in heads.items()},
+    }
+)
+table.sort_values(["family", "model"]).set_index(["family", "objective", "model"])
+
+# %% [markdown]
+# Four things to see.
+# - Encoders have heads to classify and to find answers; BERT and others also have a causal head, because their mask can be
+#   changed. That an architecture *can* do something does not mean that a checkpoint was *trained* for it.
+# - Decoders have classification heads, too. Suitability is a habit, not a law: today decoders do nearly everything.
+# - Our rule is too simple at the edges. ELECTRA's pretraining class tells fake words from real ones, and XLNet predicts in
+#   a shuffled order. The notes file BART and T5 under PLM. They were pretrained to **repair damaged text** (T5 as in the
+#   table of section 1.7), which is neither PLM nor plain MLM.
+# - There is no prefix decoder. The notes name ChatGLM; today's GLM in the library is a causal decoder. Look:
+
+# %%
+from transformers import AutoModelForCausalLM, GlmConfig
+
+tiny = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+tiny |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+glm_config = GlmConfig(vocab_size=50, pad_token_id=0, eos_token_id=1, **tiny)
+glm = AutoModelForCausalLM.from_config(glm_config, attn_implementation="eager")
+with torch.inference_mode():
+    glm_weights = glm(torch.arange(6)[None], output_attentions=True).attentions[0][0, 0]
+lab.heatmap(glm_weights.round(decimals=2), title="GLM today: causal")
+
+# %% [markdown]
+# Nothing above the diagonal. With a causal mask a chat's past can be kept as it is when a new turn begins; with a prefix
+# mask it would have to be read again, because the old answer becomes part of the new prefix.
+
+# %% [markdown]
+# ## 1.9 One word, many vectors
+# <!-- T016 -->
+# *Time flies like an arrow. Fruit flies like a banana.* In the embedding table, *flies* is one row. Before you run this:
+# after six layers, will the *flies* of time be closer to the *flies* of a year, or to the insect?
+
+# %%
+flies = ["Time flies like an arrow.", "The year flies past when you are busy."]
+flies += ["Fruit flies like a banana.", "Two flies sat on the rotten fruit."]
+apple = ["Apple showed a new phone at its keynote.", "Apple was founded by Steve Jobs."]
+apple += ["She ate an apple and a banana.", "The apple is a sweet fruit."]
+
+def vectors_of(word: str, texts: list[str]) -> torch.Tensor:
+    """The word's vector in each text, after the embedding and after each layer: [texts, layers + 1, width]."""
+    found = []
+    for text in texts:
+        one = tokenizer(text, return_tensors="pt").to(device)
+        place = one["input_ids"][0].tolist().index(tokenizer.convert_tokens_to_ids(word))
+        with torch.inference_mode():
+            states = model(**one, output_hidden_states=True).hidden_states
+        found.append(torch.stack(states)[:, 0, place])
+    return F.normalize(torch.stack(found), dim=-1)
+
+in_context = {"flies": vectors_of("flies", flies), "apple": vectors_of("apple", apple)}
+
+# %%
+row = tokenizer.convert_tokens_to_ids("flies")
+static = F.normalize(model.get_input_embeddings().weight[[row] * 4].detach(), dim=-1)  # one row, looked up four times
+print("static, first sentence against all four:", (static @ static.T)[0].cpu().numpy().round(2))
+last = in_context["flies"][:, -1]  # [4, 384]
+names = ["time", "year", "fruit", "two"]
+lab.heatmap(last @ last.T, rows=flies, columns=names, title="“flies”: two meanings", label="cosine")
+
+# %% [markdown]
+# Two blocks: the flies that pass and the flies that buzz. The static table knows no such thing: it has one row for both.
+# Now the company and the fruit; the tokenizer lowers the case, so the capital letter is no help.
+
+# %%
+last = in_context["apple"][:, -1]
+names = ["phone", "Jobs", "ate", "sweet"]
+lab.heatmap(last @ last.T, rows=apple, columns=names, title="“apple”: two meanings", label="cosine")
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+for word, found in in_context.items():
+    cosine = torch.einsum("alw,blw->lab", found, found).cpu()  # [layers + 1, 4, 4]
+    style = "-" if word == "flies" else "--"
+    axes.plot((cosine[:, 0, 1] + cosine[:, 2, 3]) / 2, style, color="#0072B2", label=f"{word}, same meaning")
+    axes.plot(cosine[:, :2, 2:].mean(dim=(1, 2)), style, color="#D55E00", label=f"{word}, other meaning")
+axes.set(title="Meanings part as the layers go by", xlabel="layer (0 = embedding)", ylabel="cosine similarity")
+axes.legend();
+
+# %% [markdown]
+# At layer 0 all curves are near 1; only the position differs. Layer by layer the pairs of different meaning fall further
+# than those of the same meaning.
+#
+# Be careful with what that proves. Before you run this: does the word *like*, which is no ambiguous word, stay the same in
+# both?
+
+# %%
+for word in ("flies", "like"):
+    one, other = vectors_of(word, [flies[0], flies[2]])[:, -1]
+    print(f"{word:6} time flies … / fruit flies …: {float(one @ other):.2f}")
+
+# %% [markdown]
+# *like* moves as well, and much. Every token's vector carries its whole sentence along, in this model even more than in
+# others, since it was trained to describe sentences. So the two blocks show **context**; that some of it is word sense we
+# read from the pairs, not from one number.
+
+# %% [markdown]
+# ## 1.10 What keeps a deep stack alive
+# <!-- T017 -->
+# Every Transformer block says `x + block(norm(x))`: a **residual connection** and a **LayerNorm**. Stack 24 small blocks,
+# with and without each, once with small random weights and once with large ones. Before you run this: which of the four
+# stacks will survive both?
+
+# %%
+class Block(nn.Module):
+    """A feed-forward block; `residual` adds its input to its output, `norm` puts a LayerNorm in front."""
+
+    def __init__(self, residual: bool, norm: bool, spread: float, width: int = 64):
+        super().__init__()
+        self.residual, self.norm = residual, nn.LayerNorm(width) if norm else nn.Identity()
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        for linear in (self.up, self.down):
+            nn.init.normal_(linear.weight, std=spread)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [batch, width]
+        out = self.down(F.gelu(self.up(self.norm(x))))
+        return x + out if self.residual else out
+
+# %%
+def measure(residual: bool, norm: bool, spread: float) -> tuple[list[float], list[float]]:
+    """Size of the activations and of the gradient at each of 24 blocks."""
+    torch.manual_seed(0)
+    blocks = [Block(residual, norm, spread) for _ in range(24)]
+    x, wanted, sizes = torch.randn(32, 64), torch.randn(32, 64), []
+    for block in blocks:
+        x = block(x)
+        sizes.append(x.detach().std().item())
+    F.mse_loss(x, wanted).backward()
+    return sizes, [block.up.weight.grad.norm().item() for block in blocks]
+
+stacks = {"neither": (False, False), "LayerNorm only": (False, True)}
+stacks |= {"residual only": (True, False), "both": (True, True)}
+measured = {
+    spread: {name: measure(*which, spread) for name, which in stacks.items()}
+    for spread in (0.02, 0.15)
+}
+
+# %%
+figure, panels = plt.subplots(2, 2, figsize=(9.4, 5.4), sharex=True, layout="constrained")
+for column, (spread, results) in enumerate(measured.items()):
+    for row, what in enumerate(("activation size", "gradient size")):
+        for name, style in zip(stacks, (":", "--", "-.", "-")):
+            values = torch.tensor(results[name][row]).clamp(min=1e-22)  # a logarithm has no place for 0
+            panels[row, column].plot(range(1, 25), values, style, label=name)
+        panels[row, column].set(yscale="log", ylabel=what)
+    panels[0, column].set_title(f"weights of spread {spread}")
+    panels[1, column].set_xlabel("block")
+panels[0, 0].legend(fontsize=8)
+figure.suptitle("Small weights need the residual, large weights need the LayerNorm; both survive both");
+
+# %% [markdown]
+# The axes are logarithmic, and the gradient is that of each block's weights: read it from right (near the loss) to left.
+# With small weights (left), what a block puts out is mostly its own bias: a stack without residual forgets its input, and
+# its gradient shrinks by many powers of ten before it reaches the first block. With large weights (right), a stack without
+# LayerNorm explodes.
+# - The **residual** gives information and gradient a road past every block.
+# - **LayerNorm** gives every block an input of the same size, whatever came before.
+
+# %%
+summary = {
+    (name, f"spread {spread}"): [sizes[-1], gradients[0], gradients[-1]]
+    for spread, results in measured.items()
+    for name, (sizes, gradients) in results.items()
+}
+columns = ["last activation", "gradient at block 1", "gradient at block 24"]
+pd.DataFrame(summary, index=columns).T.map("{:.1e}".format)
+
+# %% [markdown]
+# Only *both* has moderate numbers in all columns, with small and with large weights. (These blocks have no attention; it
+# stands in the same frame, `x + attention(norm(x))`. BERT puts its LayerNorm *after* the sum, most models today put it
+# before, as here.)
+
+# %% [markdown]
+# ## 1.11 A decoder writes, one token at a time
+# <!-- T019 -->
+# A decoder gives, at every position, scores for the next token. To write, take the last position's best token, append it,
+# and run again, until the token for *end* (EOS) comes or the length limit. We need a decoder that has learned something.
+# Honestly: this one learns six sentences and a nursery rhyme by heart, in a few seconds. It is no language model worth the
+# name, but it writes.
+
+# %%
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+sentences = [
+    "the cat sat on the mat . <eos>",
+    "the cat chased the bird into the garden . <eos>",
+    "the dog slept in the garden . <eos>",
+    "the dog chased the cat up the tree . <eos>",
+    "the bird sang in the tree until the sun went down . <eos>",
+    "when the sun went down the dog went home . <eos>",
+    "the wheels go round and round and round and round and round and round and round and round",
+]
+vocabulary = ["<pad>", "<eos>", *sorted({word for text in sentences for word in text.split()} - {"<eos>"})]
+core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(vocabulary)}))
+core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+reader = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
+
+# %%
+torch.manual_seed(0)
+shape = {"n_embd": 64, "n_layer": 2, "n_head": 2, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+storyteller = GPT2LMHeadModel(GPT2Config(vocab_size=len(reader), **shape)).to(device)
+batch = reader(sentences, padding=True, return_tensors="pt", return_token_type_ids=False).to(device)
+labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+optimizer = torch.optim.AdamW(storyteller.parameters(), lr=3e-3)
+curve = lab.training_curve()
+for step in range(100):
+    loss = storyteller(**batch, labels=labels).loss
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    curve.log(step=step, loss=loss)
+
+# %% [markdown]
+# The loss falls and then stays a little above zero. It can't reach it: after *the* there is more than one way to go on.
+# Before you run the loop: what will the model write after *when the sun*, and how does it know where to stop?
+
+# %%
+storyteller.eval()
+ids = reader("when the sun", return_tensors="pt")["input_ids"].to(device)  # [1, 3]
+steps = []
+while ids.shape[1] < 16:
+    with torch.inference_mode():
+        probabilities = storyteller(ids).logits[0, -1].softmax(dim=-1)  # [vocabulary], at the last position
+    best = probabilities.topk(2)
+    candidates = [f"{reader.convert_ids_to_tokens(token.item())} {p:.2f}" for p, token in zip(*best)]
+    steps.append({"so far": reader.decode(ids[0]), "best": candidates[0], "second": candidates[1]})
+    ids = torch.cat([ids, best.indices[:1, None]], dim=1)  # [1, tokens + 1]
+    if ids[0, -1] == reader.eos_token_id:
+        break
+pd.DataFrame(steps)
+
+# %% [markdown]
+# One row, one run of the model, one token. It stops because `<eos>` came out as the best token: *end* is just another word
+# that it has learned to write. The library's `generate` does the same. And what about a text that never ends?
+
+# %%
+for prompt in ("when the sun", "the dog", "the wheels"):
+    given = reader(prompt, return_tensors="pt", return_token_type_ids=False).to(device)
+    written = storyteller.generate(**given, do_sample=False, max_new_tokens=13)[0]
+    print(reader.decode(written))
+
+# %% [markdown]
+# The first line equals our loop's. The rhyme never had an end in training, so no `<eos>` comes, and only the length limit
+# stops it. Always set one.
+#
+# The loop does not care how much a decoder has read. The course brings a small GPT-2 that has read stories and articles: about
+# a million weights (in hub mode the cell loads the real one, a hundred times larger). Before you run this: will greedy
+# writing go on sensibly, or go round like the wheels?
+
+# %%
+from transformers import AutoModelForCausalLM
+
+generator = lab.checkpoint("generator")
+novelist_tokenizer = AutoTokenizer.from_pretrained(generator, revision=generator.revision)
+novelist = AutoModelForCausalLM.from_pretrained(generator, revision=generator.revision, dtype=torch.float32).to(device)
+given = novelist_tokenizer("The old man opened the door and", return_tensors="pt").to(device)
+print(novelist_tokenizer.decode(novelist.generate(**given, do_sample=False, max_new_tokens=40)[0]))
+
+# %% [markdown]
+# English words, grammar that mostly holds, little sense: so much fits into a file of a few megabytes. And taking the best
+# token every time goes round: look for the phrase that comes back. Chapter 12 shows better ways to choose, and how to keep the past instead of computing it
+# again.
+#
+# ### Exercise 1.7
+# Write `greedy(next_logits, start, eos, limit)`. `next_logits` is a function: it gets a list of token ids and returns a
+# tensor `[vocabulary]` with the scores of the next token. `start` is a list of ids, `eos` the id that ends a text, `limit`
+# the largest number of **new** tokens. Return the whole list of ids: start, then what was written, `eos` included if it
+# came. Leave `start` itself unchanged, and call `next_logits` no more often than needed. For example, if the best next
+# token is always the last one plus 1, then `greedy(next_logits, [3], eos=6, limit=10)` gives `[3, 4, 5, 6]`, and with
+# `limit=2` it gives `[3, 4, 5]`.
+
+# %% tags=["exercise"]
+from collections.abc import Callable
+
+def greedy(
+    next_logits: Callable[[list[int]], torch.Tensor], start: list[int], eos: int, limit: int
+) -> list[int]:
+    """Append the best next token until `eos` or until `limit` new tokens are written."""
+    # BEGIN SOLUTION
+    ids = list(start)
+    for _ in range(limit):
+        ids.append(int(next_logits(ids).argmax()))
+        if ids[-1] == eos:
+            break
+    return ids
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("1.7", greedy)
+
+# %% [markdown]
+# `lab.hint("1.7")` helps.
+
+# %% [markdown]
+# ## 1.12 From source to target: cross-attention
+# <!-- T020 -->
+# An encoder–decoder looks back at its source for each token that it writes. To see it, we need a task where you know where
+# to look: **writing a six-letter word backwards**. A BART with one layer on each side learns that in seconds, from random
+# strings of letters.
+#
+# Before you run this: sketch the cross-attention you expect, target downwards, source to the right.
+
+# %%
+import random
+from tokenizers import Regex, processors
+
+letters = "abcdefghijklmnopqrstuvwxyz"
+alphabet = ["<pad>", "<s>", "</s>", *letters]
+core = Tokenizer(models.WordLevel({letter: number for number, letter in enumerate(alphabet)}))
+core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")  # every letter is a token
+core.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+speller = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+speller.tokenize("planet", add_special_tokens=True)
+
+# %%
+from transformers import BartForConditionalGeneration
+
+torch.manual_seed(0)
+parts = {"layers": 1, "attention_heads": 2, "ffn_dim": 128}
+sides = {f"{side}_{part}": value for side in ("encoder", "decoder") for part, value in parts.items()}
+special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+config = BartConfig(
+    vocab_size=len(speller), d_model=64, max_position_embeddings=32, dropout=0.0, init_std=0.1,
+    forced_eos_token_id=None, **sides, **special,
+)
+reverser = BartForConditionalGeneration(config).to(device)
+
+# %%
+chance = random.Random(0)
+optimizer = torch.optim.AdamW(reverser.parameters(), lr=4e-3)
+curve = lab.training_curve()
+for step in range(130):
+    for group in optimizer.param_groups:
+        group["lr"] = 4e-3 * min(1, (step + 1) / 30) * (1 - step / 140)  # a short warm-up, then down
+    strings = ["".join(chance.choices(letters, k=6)) for _ in range(32)]
+    given = speller(strings, return_tensors="pt").input_ids.to(device)  # [32, 7]
+    wanted = speller([string[::-1] for string in strings], return_tensors="pt").input_ids.to(device)
+    loss = reverser(input_ids=given, labels=wanted).loss
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    curve.log(step=step, loss=loss)
+
+# %% [markdown]
+# It never saw a real word. Try it; change the words.
+
+# %%
+def backwards(word: str) -> str:
+    """What the model writes for a word of six letters a–z; a sentence for anything else."""
+    if len(word) != 6 or not set(word) <= set(letters):
+        return f"It has learned six small letters from a to z; {word[:20]!r} is something else."
+    given = speller(word, return_tensors="pt", return_token_type_ids=False).to(device)
+    written = reverser.eval().generate(**given, do_sample=False, num_beams=1, max_new_tokens=8)[0]
+    return speller.decode(written, skip_special_tokens=True).replace(" ", "")
+
+for word in ("planet", "violin", "stream", "cat"):
+    print(word, "→", backwards(word))
+
+# %%
+seen = lab.attention(reverser, speller, "planet", target="planet"[::-1])
+written = [*seen.tokens["decoder"][1:], "</s>"]  # row i: what the decoder writes after reading its token i
+cross = seen.data["cross"][0].mean(dim=0)  # [7, 7]: layer 0, mean over its heads
+lab.heatmap(cross.round(decimals=2), rows=written, columns=seen.tokens["encoder"], title="To write t, look at t")
+
+# %% [markdown]
+# The large weights run along the other diagonal. Each row is a letter that the decoder is about to write, each column a
+# letter of the source. Nobody told the model where to look; the weights found the alignment on their own. In a translation
+# model the same picture shows which words of the source a word of the target was made from. The view below lets you point
+# at a letter.
+
+# %%
+seen.cross()
+
+# %% [markdown]
+# ## 1.13 What pretraining gives you
+# <!-- T021 -->
+# **Transfer learning**: take a model that has read a lot, and teach it your task with little. The fair comparison is the
+# *same architecture* with random weights, on the same examples in the same order. Before you run this: after 128 examples
+# of eight topics, how accurate will each be?
+
+# %%
+from datasets import load_dataset
+
+topics = lab.dataset("topics")
+data = load_dataset(topics, revision=topics.revision)
+labels = data["train"].features["label"].names
+train = data["train"].shuffle(seed=1).select(range(128))
+test = data["test"].shuffle(seed=1).select(range(64))
+train.select(range(3)).to_pandas().assign(label=lambda frame: [labels[number] for number in frame["label"]])
+
+# %% [markdown]
+# Both models take the same way: batches of 16, one pass, accuracy measured on 64 texts that stay out of training. To be
+# quick, texts are cut after 16 tokens.
+
+# %%
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+def encode(texts: list[str]):
+    return tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt").to(device)
+
+def accuracy(classifier) -> float:
+    classifier.eval()
+    with torch.inference_mode():
+        guesses = classifier(**encode(test["text"][:])).logits.argmax(dim=-1)
+    return (guesses.cpu() == torch.tensor(test["label"][:])).float().mean().item()
+
+def learn(classifier) -> dict[int, float]:
+    """One pass over the training texts; accuracy on the test texts after so many examples."""
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=3e-4, fused=True)
+    found = {0: accuracy(classifier)}
+    for start in range(0, len(train), 16):
+        rows = train[start : start + 16]
+        wanted = torch.tensor(rows["label"], device=device)
+        loss = classifier.train()(**encode(rows["text"]), labels=wanted).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if (start + 16) % 32 == 0:
+            found[start + 16] = accuracy(classifier)
+    return found
+
+# %% [markdown]
+# Both start from the same seed, so their heads are equal. Then one of them gets the encoder's weights: that is the only
+# difference.
+
+# %%
+config = AutoConfig.from_pretrained(encoder, revision=encoder.revision, num_labels=8)
+
+def fresh():
+    """A classifier with MiniLM's architecture and random weights, always the same."""
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(config).to(device)
+
+pretrained, from_scratch = fresh(), fresh()
+pretrained.base_model.load_state_dict(model.state_dict())
+progress = {"pretrained": learn(pretrained), "random start": learn(from_scratch)}
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+for name, found in progress.items():
+    axes.plot(found.keys(), found.values(), "o-", label=name)
+axes.axhline(1 / 8, color="grey", linestyle=":")
+axes.text(129, 1 / 8 - 0.07, "guessing", color="grey", fontsize=9, ha="right")
+axes.set_title("The same network, the same examples: what was read before decides")
+axes.set(xlabel="training examples seen", ylabel="accuracy on 64 test texts", ylim=(0, 1))
+axes.legend();
+
+# %% [markdown]
+# The pretrained model gets most topics right after 128 examples. The random one is still about where guessing is: it would
+# have to learn English first, from 128 texts. With enough data and time it would improve; nobody has labelled that much for
+# your task. (64 test texts are few: a text more or less is 1.6 points.)
+
+# %% [markdown]
+# ## 1.14 What else was in the text: a probe for bias
+# <!-- T022 -->
+# A model learns from what people wrote, habits and prejudices included. Before you run this: in the encoder's vectors, will
+# *the nurse is reading a book* be closer to *she is reading a book* or to *he is reading a book*? And *the captain*?
+#
+# The texts say nothing about gender except through the pronoun. For every occupation we compare with the *she* text and
+# with the *he* text, in four neutral templates, and subtract.
+
+# %%
+templates = ["{} is at work.", "{} came home late.", "{} is reading a book.", "{} lives in the next street."]
+jobs = "nurse receptionist dancer teacher librarian writer cook".split()
+jobs += "doctor lawyer engineer scientist carpenter captain".split()
+controls = ["person", "neighbour", "woman", "man"]
+
+def embed(texts: list[str]) -> torch.Tensor:
+    """One vector of length 1 per text: the mean over its tokens."""
+    given = tokenizer(texts, padding=True, return_tensors="pt").to(device)
+    with torch.inference_mode():
+        states = model(**given).last_hidden_state
+    real = given["attention_mask"].unsqueeze(-1)
+    return F.normalize((states * real).sum(dim=1) / real.sum(dim=1), dim=-1)
+
+# %%
+nouns = [f"The {noun}" for noun in [*jobs, *controls]]
+leans = pd.DataFrame(columns=[*jobs, *controls])
+for template in templates:
+    she, he, *rest = embed([template.format(who) for who in ("She", "He", *nouns)])
+    leans.loc[template] = [float(one @ she - one @ he) for one in rest]  # closer to "she" than to "he" by so much
+leans.loc[:, ["nurse", "captain", "person", "woman", "man"]].round(2)
+
+# %%
+order = leans.mean().sort_values().index
+figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+for place, noun in enumerate(order):
+    colour = "#D55E00" if noun in controls else "#0072B2"
+    axes.plot(leans[noun], [place] * len(templates), "o", color=colour, alpha=0.5)
+    axes.plot(leans[noun].mean(), place, "|", color=colour, markersize=14)
+axes.axvline(leans["person"].mean(), color="grey", linestyle=":")
+axes.set_yticks(range(len(order)), order)
+axes.set_title("Some occupations lean, although the texts say nothing")
+axes.set_xlabel("← closer to “he”      similarity difference      closer to “she” →");
+
+# %% [markdown]
+# A dot is a template, the bar their mean; orange are the controls. *woman* and *man* are at the ends, as they must be: the
+# instrument works. *person* is the honest zero (dotted), and it is not at 0: neutral nouns already lean a little to *he*.
+# From there, *nurse* leans to one side in all four templates, and *captain* to the other. Words in the middle, whose dots
+# straddle the line, show nothing.
+#
+# **What this shows:** the vectors carry associations that the texts did not contain. **What it doesn't:** that a system
+# built on them decides unfairly (measure the system), how large the association is in other wordings or languages, or what
+# is true of people. Four templates and two pronouns are a narrow window.
+#
+# ### The same question for a masked language model
+# The usual probe asks a masked language model to fill the pronoun in. It works with any fill-mask pipeline:
+
+# %%
+def pronouns(fill, job: str) -> float:
+    """Share of "she" among "she" and "he" where a fill-mask pipeline fills the gap."""
+    text = f"the {job} said that {fill.tokenizer.mask_token} was tired ."
+    scores = {found["token_str"].strip(): found["score"] for found in fill(text, targets=["he", "she"])}
+    return scores["she"] / (scores["she"] + scores["he"])
+
+# %% [markdown]
+# How do you know that a probe measures what it says? Try it on a model whose bias you know, because **you put it there**.
+# Our corpus says *she* in 9 of 10 sentences about a nurse, and in 1 of 10 about an engineer. A tiny BERT reads nothing
+# else. Before you run this: what will the probe say?
+
+# %%
+from transformers import BertConfig, BertForMaskedLM, pipeline
+
+planted = {"nurse": 9, "teacher": 7, "doctor": 5, "lawyer": 3, "engineer": 1}  # "she" in so many of 10 sentences
+corpus = [
+    f"the {job} said that {'she' if number < she else 'he'} was {mood} ."
+    for job, she in planted.items() for number in range(10) for mood in ("tired", "late", "happy")
+]
+known = ["[PAD]", "[UNK]", "[MASK]", *sorted({word for text in corpus for word in text.split()})]
+core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="[UNK]"))
+core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+parrot_tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **marks)
+
+# %%
+torch.manual_seed(0)
+slim = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+slim |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
+parrot = BertForMaskedLM(BertConfig(vocab_size=len(known), max_position_embeddings=16, **slim)).to(device)
+ids = torch.tensor(parrot_tokenizer(corpus)["input_ids"])  # [150, 8]
+optimizer = torch.optim.AdamW(parrot.parameters(), lr=5e-3)
+for step in range(150):
+    optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / 150)
+    hide = torch.rand(ids.shape) < 0.2  # MLM: hide a fifth of the words, ask for those
+    loss = parrot(input_ids=ids.masked_fill(hide, 2).to(device), labels=ids.masked_fill(~hide, -100).to(device)).loss
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+# %%
+fill = pipeline("fill-mask", model=parrot.eval(), tokenizer=parrot_tokenizer, device=device)
+shares = {job: {"planted": she / 10, "the probe says": round(pronouns(fill, job), 2)} for job, she in planted.items()}
+pd.DataFrame(shares).T
+
+# %% [markdown]
+# The probe gives back roughly the shares that we planted, in their order. So it reads what a model took from its text. Now a
+# model that has read real text: the course's masked language model (in hub mode, BERT itself). Nothing was planted. Before you
+# run this: which occupation will be furthest to the right?
+
+# %%
+masked = lab.checkpoint("masked-lm")
+fill = pipeline("fill-mask", model=masked, revision=masked.revision, device=device)
+found = pd.Series({job: pronouns(fill, job) for job in [*jobs, "woman", "man"]}).sort_values()
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+axes.barh(found.index, found, color=["#D55E00" if job in controls else "#0072B2" for job in found.index])
+axes.axvline(0.5, color="grey", linestyle=":")
+axes.set_title("A masked language model has opinions about occupations, too")
+axes.set_xlabel("share of “she” among “she” and “he”");
+
+# %% [markdown]
+# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another question. Which
+# names are at the same end again? A model takes what its text has: no malice needed, and no malice excluded. Before you rely on such a
+# number, use many sentences, and say which: one sentence is one measurement.
+
+# %% [markdown]
+# ## What changed since the notes
+#
+# | the notes say | today | why |
+# | --- | --- | --- |
+# | softmax of `torch.bmm(q, k.transpose(1, 2)) / np.sqrt(d)` | `F.scaled_dot_product_attention(q, k, v)` | one fused function, faster, with less memory; NumPy has no place in a graph of gradients |
+# | ask any model for `output_attentions=True` | load it with `attn_implementation="eager"` | the default, sdpa, never forms the weights, so there is nothing to return |
+# | Transformer-XL among the decoders | a current decoder, such as `LlamaConfig` | the class left the library |
+# | ChatGLM as prefix decoder | `GlmConfig`, a causal decoder | section 1.8: nothing above the diagonal |
+
+# %%
+q, k, v = torch.randn(3, 1, 5, 8)
+F.scaled_dot_product_attention(q, k, v)
+eager = AutoModel.from_pretrained(encoder, revision=encoder.revision, attn_implementation="eager").to(device)
+assert len(eager(**inputs, output_attentions=True).attentions) == 6
+assert "transfo-xl" not in CONFIG_MAPPING and type(CONFIG_MAPPING["llama"]()).__name__ == "LlamaConfig"
+assert type(glm.config) is GlmConfig and glm_weights.triu(1).max() == 0
+
+# %% [markdown]
+# ## Quiz
+
+# %%
+lab.quiz("01")
+
+# %% [markdown]
+# ## Recap
+# - Attention mixes values with softmax weights; heads do it in groups of columns; by hand or by library, the numbers are
+#   the same.
+# - The families differ in their masks: all, past, prefix, source and past. A prefix decoder reads its prefix layer by
+#   layer, an encoder–decoder its finished source; what you can't look at, even through other layers, can't reach you.
+# - FLM labels every next token, PLM those after a prefix, MLM the hidden ones; −100 is what does not count, and causal
+#   models shift labels themselves.
+# - Context moves a word's vector towards its meaning here; the residual keeps gradients alive, LayerNorm keeps sizes in
+#   bounds.
+# - A decoder writes token by token until EOS or the limit; cross-attention shows which part of the source it reads.
+# - A pretrained start learns from a few hundred examples what a random one can't; and it brings along the associations of
+#   its texts, which you can measure.
+#
+# Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) puts a model of the first family to work.

@@ -1,0 +1,1337 @@
+# %% [markdown]
+# # 06 BERT from the inside
+#
+# You rebuild BERT line by line from its own weights, prove every piece equal to the library's, and then train a tiny one from nothing.
+#
+# | You will | Time | You need |
+# | --- | --- | --- |
+# | rebuild embeddings, attention, feed-forward, layer and pooler by hand, and get the library's numbers | 2 hours | chapters 01, 04 and 05 |
+# | turn a 0/1 attention mask into the one that is added to the scores | | a little PyTorch |
+# | count what BERT is made of, and say what each saving technique saves | | |
+# | find out which attention heads matter, switch them off and cut them out | | |
+# | measure the masking recipe, recompute BERT's two losses, and pretrain a tiny BERT | | |
+# | run BERT as a decoder, with a cache and with cross-attention | | |
+
+# %%
+import labs_utils as lab
+lab.start("06")
+
+# %% [markdown]
+# The notes walk through BERT's source file. You do the same, with one difference: each piece has to run. You write it, and its numbers
+# must be those of the library's module, on real weights. The model is the course's encoder, MiniLM: a BERT with 6 layers, 384 numbers
+# per token and 12 heads. `attn_implementation="eager"` asks for the attention that you can read in the source.
+
+# %%
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer
+
+encoder = lab.checkpoint("encoder")
+tokenizer = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision)
+model = AutoModel.from_pretrained(encoder, revision=encoder.revision, attn_implementation="eager")
+model = model.eval().requires_grad_(False)
+pairs = [("The bank was closed.", "We sat by the river."), ("Two dogs sleep.", "Nobody else does.")]
+batch = tokenizer([a for a, _ in pairs], [b for _, b in pairs], padding=True, return_tensors="pt")
+batch["input_ids"].shape  # [texts, tokens]
+
+# %% [markdown]
+# ## 6.1 The map
+# <!-- T101 -->
+# The notes promise BERT in five lines. Before you run them here: `tokenizer("Hello world!")` gives lists. What does the model say
+# about a list?
+
+# %%
+with lab.expect_error(AttributeError):
+    model(**tokenizer("Hello world!"))
+hello = model(**tokenizer("Hello world!", return_tensors="pt"))
+hello.last_hidden_state.shape, hello.pooler_output.shape
+
+# %% [markdown]
+# The notes' five lines lack `return_tensors="pt"`, and stop with that error. With it you get one vector for each token, and one
+# "pooled" vector for the text. Here is what happens on the way, for the batch of two pairs:
+
+# %%
+lab.shapes(model, depth=2, **batch)
+
+# %% [markdown]
+# Three parts: embeddings, an encoder that is a list of equal layers, and a pooler. Now one layer in full:
+
+# %%
+lab.shapes(model.encoder.layer[0], depth=3, hidden_states=model.embeddings(batch["input_ids"]))
+
+# %% [markdown]
+# Read the shapes from the top down. The width stays 384 everywhere but in one place: `intermediate` makes it four times as wide, and
+# `output` brings it back. The bars show where the parameters are: about twice as many in these two as in the attention.
+#
+# From here on you only need a dictionary of named tensors:
+
+# %%
+weights = model.state_dict()
+list(weights)[:6], len(weights)
+
+# %%
+def linear(name, x):
+    return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+def gap(mine, library):
+    """The largest difference between two tensors."""
+    return (mine - library).abs().max().item()
+
+# %% [markdown]
+# ## 6.2 Embeddings
+# <!-- T100 -->
+# A token's first vector is a sum of three: which word it is, at which place, in which segment. Before you run this: there are 30,522
+# words, 512 places and 2 segments. How many of the 512 rows does your batch use?
+
+# %%
+ids, types = batch["input_ids"], batch["token_type_ids"]
+table = weights["embeddings.word_embeddings.weight"]
+words = table[ids]  # [2, 14, 384]: a row for each id
+places = weights["embeddings.position_embeddings.weight"][: ids.shape[1]]  # [14, 384]: the same for each text
+segments = weights["embeddings.token_type_embeddings.weight"][types]  # [2, 14, 384]
+summed = words + segments + places  # [2, 14, 384]
+table.shape, words.shape, places.shape, segments.shape, summed.shape
+
+# %% [markdown]
+# An embedding layer is a table, and looking up is indexing. The first rows of the position table are used, one for each token of the longest text.
+# Then comes a **LayerNorm**: each token's 384 numbers get mean 0 and variance 1, then a learned scale and shift. Nothing is mixed between
+# tokens. (A BatchNorm would normalise over the texts of the batch: then a text's vector would depend on its neighbours.)
+
+# %%
+mean = summed.mean(dim=-1, keepdim=True)  # [2, 14, 1]
+variance = summed.var(dim=-1, unbiased=False, keepdim=True)  # [2, 14, 1]
+normal = (summed - mean) / (variance + model.config.layer_norm_eps).sqrt()  # [2, 14, 384]
+scale, shift = (weights[f"embeddings.LayerNorm.{name}"] for name in ("weight", "bias"))  # [384] each
+embedded = normal * scale + shift  # [2, 14, 384]
+library = model.embeddings(ids, token_type_ids=types)
+assert gap(embedded, library) <= 5e-6  # values of a few units, and sums of 384 numbers in another order
+gap(embedded, library)
+
+# %% [markdown]
+# Equal, up to the last bit of float32: your sums run in another order. (After the LayerNorm stands a dropout, which does nothing in
+# `eval` mode.) From here on `F.layer_norm` does these four lines.
+#
+# The positions are learned, not calculated. Did the model find out that places have neighbours? Compare the rows with each other:
+
+# %%
+import matplotlib.pyplot as plt
+
+rows = F.normalize(weights["embeddings.position_embeddings.weight"][:64], dim=-1)  # [64, 384]
+figure, axes = plt.subplots(figsize=(4.6, 3.8))
+picture = axes.imshow(rows @ rows.T, vmin=0, vmax=1)  # [64, 64]
+axes.grid(False)
+axes.set(xlabel="position", ylabel="position")
+axes.set_title("Nobody told the positions who is next to whom")
+figure.colorbar(picture, label="cosine similarity");
+
+# %% [markdown]
+# Look at the bright diagonal: neighbouring places have similar vectors. Only position 0, where `[CLS]` always stands, is hardly
+# like its neighbours.
+#
+# Two things follow from tables of fixed size. The notes say that segment ids tell "the first sentence, the second sentence and the
+# padding" apart. Look at what padding gets, and at what a third kind of id would do:
+
+# %%
+import pandas as pd
+
+print(pd.DataFrame([tokenizer.convert_ids_to_tokens(ids[1]), types[1].tolist()]).to_string(index=False, header=False))
+assert types[1][batch["attention_mask"][1] == 0].unique().tolist() == [0]
+with lab.expect_error(IndexError):
+    model(ids, token_type_ids=torch.full_like(ids, 2))
+
+# %% [markdown]
+# Padding gets segment 0, like the first text. There are two rows, so there is no third kind. What marks the padding is the attention mask of
+# the next section. And the notes' other warning is right: learned positions don't go on. There is no row for a 513th token.
+
+# %%
+with lab.expect_error(RuntimeError, IndexError):
+    model(torch.full((1, 513), 1000))
+
+# %% [markdown]
+# ### Exercise 6.1
+# Write `layer_norm(x, weight, bias, eps)`: `x` is a float tensor `[..., width]`, `weight` and `bias` are `[width]`, `eps` is a small
+# number. Normalise the **last** dimension, whatever stands before it, and return a tensor of the same shape. For example, `x = [1., 3.]` with
+# weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
+
+# %% tags=["exercise"]
+def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+    """Give every vector [..., width] mean 0 and variance 1, then scale and shift it."""
+    # BEGIN SOLUTION
+    centred = x - x.mean(dim=-1, keepdim=True)
+    spread = (centred.pow(2).mean(dim=-1, keepdim=True) + eps).sqrt()
+    return centred / spread * weight + bias
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.1", layer_norm)
+
+# %% [markdown]
+# `lab.hint("6.1")` helps.
+
+# %% [markdown]
+# ## 6.3 The mask: from 0/1 to 0/−large
+# <!-- T102 -->
+# The tokenizer's mask says 1 for a token and 0 for padding. Attention needs something that it can **add** to its scores. Before you run this:
+# which number, added to a score before the softmax, makes a weight of 0?
+
+# %%
+mask = batch["attention_mask"]  # [2, 14]: 1 and 0
+lowest = torch.finfo(torch.float32).min  # about -3.4e38
+extended = (1.0 - mask[:, None, None, :].float()) * lowest  # [2, 1, 1, 14]: texts, heads, queries, keys
+scores = torch.zeros(2, 12, 14, 14)  # [texts, heads, queries, keys], all equal for now
+shares = (scores + extended).softmax(dim=-1)  # [2, 12, 14, 14]
+mask[1], shares[1, 0, 0].round(decimals=3)
+
+# %% [markdown]
+# The two dimensions of size 1 are the trick: **broadcasting** repeats the same row for every head and for every query. Only the last
+# dimension, the keys, decides. The notes find this in `get_extended_attention_mask`, with −10,000 as the large number. Today the method is gone,
+# and a function for all models makes the mask:
+
+# %%
+from transformers.masking_utils import create_bidirectional_mask
+
+def library_mask(one, attention_mask):
+    return create_bidirectional_mask(one.config, inputs_embeds=embedded, attention_mask=attention_mask)
+
+eager_mask = library_mask(model, mask)  # [2, 1, 14, 14]: the queries are written out
+assert torch.equal(eager_mask, extended.expand_as(eager_mask))
+assert not hasattr(model, "get_extended_attention_mask")
+eager_mask.shape, eager_mask.dtype
+
+# %%
+fast = AutoModel.from_pretrained(encoder, revision=encoder.revision).eval()  # the default: sdpa
+print(fast.config._attn_implementation, library_mask(fast, mask).dtype, library_mask(fast, torch.ones_like(mask)))
+with torch.inference_mode():
+    both = [one(**batch).last_hidden_state[mask.bool()] for one in (model, fast)]
+print(f"eager and sdpa differ by {gap(*both):.0e}")
+
+# %% [markdown]
+# The form depends on who computes the attention. `eager` adds numbers. `sdpa`, the default, takes true and false, and when nothing is padded
+# it takes no mask at all, which is faster. Both give the same vectors, up to rounding.
+#
+# Why −10,000 in the old days, and why not minus infinity? Before you run this: what is the softmax of a row in which **everything** is
+# forbidden?
+
+# %%
+half = torch.float16
+print("−10,000 and −1e9 in float16:", torch.tensor([-1e4, -1e9]).to(half).tolist())
+for name, value in {"−infinity": float("-inf"), "lowest float": lowest}.items():
+    print(f"{name:12}", torch.full((4,), value).softmax(dim=-1).tolist())
+
+# %% [markdown]
+# −10,000 fits into float16, −1,000,000,000 doesn't: it becomes −infinity. And a row of nothing but −infinity is 0/0: `nan`, which then spreads
+# through the whole model. The lowest number that the type has is safe in both ways. Does the mask do its job? The same text alone and padded:
+
+# %%
+with torch.inference_mode():
+    alone = model(**tokenizer(*pairs[1], return_tensors="pt")).last_hidden_state[0]  # [12, 384]
+    padded = model(**batch).last_hidden_state[1, : len(alone)]
+    unmasked = model(ids, token_type_ids=types).last_hidden_state[1, : len(alone)]  # no attention_mask
+gaps = {"with the mask": gap(padded, alone), "without it": gap(unmasked, alone)}
+assert gaps["with the mask"] < 1e-5 < 1e-2 < gaps["without it"]
+gaps
+
+# %% [markdown]
+# With the mask, padding changes nothing but the rounding. Without it every vector moves: the padding is read as if it were text.
+#
+# ### Exercise 6.2
+# Write `extended_mask(attention_mask, dtype)`: `attention_mask` is `[texts, tokens]` with 1 for tokens and 0 for padding (integers or
+# booleans). Return a tensor of `dtype` that broadcasts over `[texts, heads, queries, keys]`: 0 where the key may be seen, the lowest number of
+# `dtype` where it may not. For example, `[[1, 1, 0]]` in float32 gives shape `[1, 1, 1, 3]` with the values `0, 0, -3.4e38`.
+
+# %% tags=["exercise"]
+def extended_mask(attention_mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Turn a mask [texts, tokens] of 1 and 0 into [texts, 1, 1, tokens] of 0 and the lowest number of `dtype`."""
+    # BEGIN SOLUTION
+    keys = attention_mask[:, None, None, :].to(dtype)
+    return (1 - keys) * torch.finfo(dtype).min
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.2", extended_mask)
+
+# %% [markdown]
+# `lab.hint("6.2")` helps.
+
+# %% [markdown]
+# ## 6.4 Self-attention
+# <!-- T101 -->
+# Each token asks a question (query), offers a heading (key) and some content (value). Before you run this: the notes say that the 12 heads
+# don't share one query matrix; their matrices are "spliced together". Which line below takes them apart?
+
+# %%
+HEADS = model.config.num_attention_heads  # 12
+
+def self_attention(name, hidden, mask):
+    """BertSelfAttention: [texts, tokens, width] → the same, and the weights [texts, heads, queries, keys]."""
+    texts, tokens, width = hidden.shape  # 2, 14, 384
+
+    def split(x):  # [2, 14, 384] → [2, 14, 12, 32] → [2, 12, 14, 32]
+        return x.view(texts, tokens, HEADS, width // HEADS).transpose(1, 2)
+
+    query = split(linear(f"{name}.query", hidden))  # [2, 12, 14, 32]
+    key = split(linear(f"{name}.key", hidden))  # [2, 12, 14, 32]
+    value = split(linear(f"{name}.value", hidden))  # [2, 12, 14, 32]
+    scores = query @ key.transpose(2, 3) * (width // HEADS) ** -0.5  # [2, 12, 14, 14]
+    probabilities = (scores + mask).softmax(dim=-1)  # [2, 12, 14, 14]
+    context = probabilities @ value  # [2, 12, 14, 32]
+    return context.transpose(1, 2).reshape(texts, tokens, width), probabilities  # [2, 14, 384]
+
+# %%
+first = model.encoder.layer[0]
+context, probabilities = self_attention("encoder.layer.0.attention.self", embedded, extended)
+library_context, library_weights = first.attention.self(embedded, eager_mask)
+assert gap(context, library_context) <= 1e-6 and gap(probabilities, library_weights) <= 1e-6
+gap(context, library_context), gap(probabilities, library_weights)
+
+# %% [markdown]
+# The whole core of BERT, and equal. `split` takes the heads apart: one matrix of 384 × 384 makes the queries of all twelve heads at once,
+# and `view` cuts each result into twelve pieces of 32. The notes wonder about the dropout on the weights. It is there in training, and the row of
+# weights then no longer sums to 1.
+#
+# Here are your own weights of one head, for the first pair:
+
+# %%
+names = tokenizer.convert_ids_to_tokens(ids[0])
+one_head = probabilities[0, 4]  # [14, 14]: queries, keys
+lab.heatmap(one_head, rows=names, columns=names, title="Layer 0, head 4: who reads whom", label="attention weight")
+
+# %% [markdown]
+# Each row is a token that reads, each column one that is read; a row sums to 1. In the figure below you can choose layer and head, for the
+# same text. Look for heads that read the token before, the token itself, or only `[SEP]`.
+
+# %%
+lab.attention(model, tokenizer, *pairs[0]).heads()
+
+# %% [markdown]
+# ## 6.5 Self-output: adding it up
+# <!-- T101 -->
+# After the heads come a dense layer, a dropout, the **residual** (the input is added again) and a LayerNorm. Before you run this: which
+# comes first, the addition or the LayerNorm?
+
+# %%
+def norm(name, x):
+    return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], model.config.layer_norm_eps)
+
+def output(name, hidden, residual):
+    """BertSelfOutput and BertOutput: dense, (dropout,) add, normalise."""
+    return norm(f"{name}.LayerNorm", linear(f"{name}.dense", hidden) + residual)  # [2, 14, 384]
+
+attended = output("encoder.layer.0.attention.output", context, embedded)  # [2, 14, 384]
+library = first.attention.output(library_context, embedded)
+assert gap(attended, library) <= 1e-6
+gap(attended, library)
+
+# %% [markdown]
+# First the addition, then the norm: this is called *post-norm*, and BERT has it everywhere. The dense layer here has a second job: it **mixes
+# the heads**. Until then each head wrote into 32 places of its own.
+#
+# ### Exercise 6.3
+# A matrix times twelve pieces side by side is a sum of twelve products. Write `head_shares(context, weight)`: `context` is
+# `[texts, heads, tokens, size]`, one piece for each head; `weight` is the dense layer's `[width, heads · size]` (PyTorch keeps *out × in*).
+# Return `[texts, heads, tokens, width]`: what each head adds to the layer's output, such that the sum over the heads is the dense layer
+# of the pieces side by side, without its bias. For example, with two heads of size 1, `context` 3 and 5, and `weight = [[10., 1.]]`, the shares are 30
+# and 5.
+
+# %% tags=["exercise"]
+def head_shares(context: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """What each head adds to the output: [texts, heads, tokens, size] → [texts, heads, tokens, width]."""
+    # BEGIN SOLUTION
+    heads, size = context.shape[1], context.shape[3]
+    pieces = weight.view(-1, heads, size).permute(1, 2, 0)  # [heads, size, width]
+    return context @ pieces
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.3", head_shares)
+
+# %% [markdown]
+# `lab.hint("6.3")` helps. Keep this picture in mind for section 6.11: to switch a head off is to leave out one term of a sum.
+
+# %% [markdown]
+# ## 6.6 Feed-forward, and a curve called GELU
+# <!-- T101 T110 -->
+# `BertIntermediate` widens each token to 1,536 numbers and bends them; `BertOutput` brings them back. Before you run this: does a token see
+# its neighbours here?
+
+# %%
+def feed_forward(name, hidden):
+    """BertIntermediate, then BertOutput."""
+    wide = F.gelu(linear(f"{name}.intermediate.dense", hidden))  # [2, 14, 1536]
+    return output(f"{name}.output", wide, hidden)  # [2, 14, 384]
+
+wide = F.gelu(linear("encoder.layer.0.intermediate.dense", attended))
+after = feed_forward("encoder.layer.0", attended)
+assert gap(wide, first.intermediate(attended)) <= 1e-6
+assert gap(after, first.output(first.intermediate(attended), attended)) <= 1e-6
+gap(wide, first.intermediate(attended)), gap(after, first.output(first.intermediate(attended), attended))
+
+# %% [markdown]
+# No token sees another one: each goes through the same two matrices by itself. Remember that for section 6.10.
+#
+# The bend is called **GELU**: x · Φ(x), where Φ is the share of a normal distribution below x. The notes say that it "can't be computed
+# directly" and needs an approximation with tanh. Before you run this: which of the two is in this model?
+
+# %%
+from transformers.activations import ACT2FN
+
+x = torch.linspace(-4, 4, 801)
+phi = 0.5 * (1 + torch.erf(x / 2**0.5))  # the normal distribution, by the error function
+assert gap(x * phi, ACT2FN["gelu"](x)) <= 1e-6
+print("this model:", model.config.hidden_act, "| tanh differs by", round(gap(ACT2FN["gelu_new"](x), x * phi), 5))
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
+for name in ("relu", "gelu"):
+    left.plot(x, ACT2FN[name](x), label=name)
+left.set(xlabel="x", ylabel="f(x)", title="GELU is ReLU with a round corner")
+left.legend()
+right.plot(x, ACT2FN["gelu_new"](x) - ACT2FN["gelu"](x), color="#009E73")
+right.set(xlabel="x", ylabel="tanh form − exact", title="The approximation misses by 0.0005 at most");
+
+# %% [markdown]
+# The error function is in every mathematics library, and `"gelu"` uses it: exact. The tanh form (`"gelu_new"`, `"gelu_pytorch_tanh"`) is an
+# older, once faster stand-in. Look at the right axis: the miss is tiny. The notes also say that GELU is better than ReLU and that all later
+# models took it over. Swap the curve inside the trained model, and look at what later models say:
+
+# %%
+def with_curve(curve):
+    """The last hidden states when every layer bends with `curve`."""
+    for layer in fast.encoder.layer:
+        layer.intermediate.intermediate_act_fn = ACT2FN[curve]
+    with torch.inference_mode():
+        return fast(**batch).last_hidden_state[mask.bool()]  # [tokens that are no padding, 384]
+
+exact = with_curve("gelu")
+{curve: F.cosine_similarity(with_curve(curve), exact).mean().item() for curve in ("gelu_new", "relu")}
+
+# %%
+from transformers import GemmaConfig, GPT2Config, LlamaConfig, OPTConfig, T5Config
+
+later = {"GPT-2": GPT2Config().activation_function, "OPT": OPTConfig().activation_function, "T5": T5Config().dense_act_fn}
+later | {"Llama": LlamaConfig().hidden_act, "Gemma": GemmaConfig().hidden_act}
+
+# %% [markdown]
+# The tanh form changes practically nothing (the cosine is 1 up to rounding). ReLU turns the vectors noticeably: weights that were trained with
+# one curve need that curve. That is no proof that one is better. The later models chose differently: GPT-2 took the tanh form, OPT and T5 ReLU,
+# Llama SiLU.
+#
+# ### Exercise 6.4
+# Write `gelu(x, approximate)`: for `approximate=False` return x · Φ(x) with the error function, `torch.erf`; for `approximate=True` return
+# `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`. `x` is a float tensor of any shape. For example, `gelu(torch.tensor(1.0), False)` is about 0.8413.
+
+# %% tags=["exercise"]
+def gelu(x: torch.Tensor, approximate: bool) -> torch.Tensor:
+    """GELU of every number in `x`: exact, or in the tanh form."""
+    # BEGIN SOLUTION
+    if approximate:
+        inner = (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + torch.tanh(inner))
+    return 0.5 * x * (1 + torch.erf(x / 2**0.5))
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.4", gelu)
+
+# %% [markdown]
+# `lab.hint("6.4")` helps.
+
+# %% [markdown]
+# ## 6.7 Layer, encoder, pooler: the whole model
+# <!-- T101 -->
+# All parts are there. Before you run this: how many lines does the whole of BERT take?
+
+# %%
+def bert_layer(name, hidden, mask):
+    context, _ = self_attention(f"{name}.attention.self", hidden, mask)  # [texts, tokens, width]
+    hidden = output(f"{name}.attention.output", context, hidden)  # [texts, tokens, width]
+    return feed_forward(name, hidden)  # [texts, tokens, width]
+
+def bert_pooler(hidden):
+    return torch.tanh(linear("pooler.dense", hidden[:, 0]))  # [texts, width]: [CLS] only
+
+def bert(input_ids, token_type_ids, attention_mask):
+    """BertModel: (last hidden state [texts, tokens, width], pooled [texts, width])."""
+    words = weights["embeddings.word_embeddings.weight"][input_ids]  # [texts, tokens, width]
+    places = weights["embeddings.position_embeddings.weight"][: input_ids.shape[1]]  # [tokens, width]
+    segments = weights["embeddings.token_type_embeddings.weight"][token_type_ids]  # [texts, tokens, width]
+    hidden = norm("embeddings.LayerNorm", words + segments + places)  # [texts, tokens, width]
+    mask = (1.0 - attention_mask[:, None, None, :].float()) * torch.finfo(torch.float32).min  # [texts, 1, 1, tokens]
+    for number in range(model.config.num_hidden_layers):
+        hidden = bert_layer(f"encoder.layer.{number}", hidden, mask)
+    return hidden, bert_pooler(hidden)
+
+# %%
+state = model(**batch, output_hidden_states=True)
+for number in range(6):
+    mine = bert_layer(f"encoder.layer.{number}", state.hidden_states[number], extended)
+    assert gap(mine, state.hidden_states[number + 1]) <= 1e-6
+    print(f"layer {number}: {gap(mine, state.hidden_states[number + 1]):.0e}")
+mine, pooled = bert(**batch)
+assert gap(model.encoder(model.embeddings(ids, types), eager_mask)[0], mine) <= 1e-5
+assert gap(bert_pooler(state.last_hidden_state), state.pooler_output) <= 1e-6
+print(f"whole model: {gap(mine, state.last_hidden_state):.0e}, pooled: {gap(pooled, state.pooler_output):.0e}")
+assert gap(mine, state.last_hidden_state) <= 1e-5 and gap(pooled, state.pooler_output) <= 1e-5
+
+# %% [markdown]
+# Each layer, given the same input, agrees within a millionth. (Where you read 0, your operations and the library's are the same ones in the same
+# order. From layer to layer a difference in the last bit may grow; for the whole stack ten times as much is allowed.)
+# Half a page of code is the whole model. `BertSelfOutput` and `BertOutput` are the same three lines, as the notes remark, and here they are one
+# function.
+#
+# What does the depth do to a word? The picture compares each token's vector after each layer with its own embedding:
+
+# %%
+stack = torch.stack(state.hidden_states)[:, 0]  # [7, 14, 384]: the embeddings, then six layers, for the first text
+likeness = F.cosine_similarity(stack, stack[:1], dim=-1)  # [7, 14]
+lab.heatmap(likeness, rows=["embedding", *(f"layer {n}" for n in range(6))], columns=names,
+            title="Layer by layer, a token moves away from its word", label="cosine with its embedding")
+
+# %% [markdown]
+# Read a column downwards: every token starts as itself (1) and ends as something that depends on the others. The residuals make the
+# steps small: no layer begins anew.
+
+# %% [markdown]
+# ## 6.8 Counting the parts
+# <!-- T103 -->
+# The notes count, for bert-base: 37 dropouts, 25 LayerNorms, 37 dense layers, 109 million parameters. Before you run this: how many
+# `nn.Linear` will there be? A model on the *meta* device has all its modules and shapes, but no numbers, so it costs no memory.
+
+# %%
+from collections import Counter
+from transformers import BertConfig, BertModel
+
+with torch.device("meta"):
+    base = BertModel(BertConfig(attn_implementation="eager")).train()
+    tokens = torch.ones(1, 8, dtype=torch.long)
+modules = Counter(type(module).__name__ for module in base.modules())
+dense = [name for name, _ in base.named_modules() if name.endswith("dense")]
+{kind: modules[kind] for kind in ("Dropout", "LayerNorm", "Linear")}, len(dense), base.num_parameters()
+
+# %% [markdown]
+# The three counts and the 109,482,240 parameters are right, if "dense" means the modules of that **name**: three for each of the 12 layers, and the
+# pooler's. The 36 matrices for queries, keys and values are linear layers too: 73 in all.
+#
+# Modules that exist are one thing, modules that are *called* another. A **forward hook** is a function that runs after each call:
+
+# %%
+calls = Counter()
+hooks = [module.register_forward_hook(lambda m, *_: calls.update([type(m).__name__])) for module in base.modules()]
+base(tokens)
+for hook in hooks:
+    hook.remove()
+{kind: calls[kind] for kind in ("Dropout", "LayerNorm", "Linear")}
+
+# %% [markdown]
+# 25 dropouts are called as modules, not 37. Are twelve never used? They stand in the attention. Count the calls of the **functions** below the
+# modules too:
+
+# %%
+from torch.overrides import TorchFunctionMode
+
+class CountFunctions(TorchFunctionMode):
+    """Count every call of a torch function, by name."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        counts[function.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+counts = Counter()
+with CountFunctions():
+    base(tokens)
+assert (counts["dropout"], counts["layer_norm"], counts["linear"]) == (37, 25, 73)
+{name: counts[name] for name in ("dropout", "layer_norm", "linear", "softmax", "gelu")}
+
+# %% [markdown]
+# 37 dropouts happen. In attention, today's code only reads the module's rate (`self.dropout.p`) and hands it to the attention function, so a hook on those
+# twelve modules never runs. So the notes' sum 1 + (1 + 1 + 1) × 12 = 37 is right for what happens in training.
+#
+# And where are the 109 million parameters?
+
+# %%
+layer0 = base.encoder.layer[0]
+parts = {
+    "word embeddings": base.embeddings.word_embeddings,
+    "other embeddings": base.embeddings,
+    "attention × 12": layer0.attention,
+    "feed-forward × 12": layer0.intermediate,
+    "pooler": base.pooler,
+}
+size = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+size["other embeddings"] -= size["word embeddings"]
+size["feed-forward × 12"] += sum(p.numel() for p in layer0.output.parameters())
+size = {name: count * (12 if "×" in name else 1) for name, count in size.items()}
+assert sum(size.values()) == base.num_parameters()
+
+# %%
+figure, axes = plt.subplots(figsize=(7.2, 2.4))
+bars = axes.barh(list(size), [count / 1e6 for count in size.values()])
+axes.bar_label(bars, [f"{count / 1e6:.1f}" for count in size.values()], padding=3)
+axes.invert_yaxis()
+axes.set(xlabel="parameters, millions", title="Half of bert-base is feed-forward, a fifth is the vocabulary");
+
+# %% [markdown]
+# The longest bar is not attention, which gives the architecture its fame, but the two wide matrices behind it.
+#
+# ### Exercise 6.5
+# Write `count_calls(model, kind, **inputs)`: run `model(**inputs)` once and return how many times modules of class `kind` (and of its subclasses) were called.
+# A module that is called twice counts twice. Leave no hook behind. For example, for `nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))`
+# and `nn.Linear`, with `input=torch.ones(1, 2)`, the answer is 2.
+
+# %% tags=["exercise"]
+def count_calls(model: torch.nn.Module, kind: type, **inputs) -> int:
+    """How many times modules of class `kind` are called while `model(**inputs)` runs once."""
+    # BEGIN SOLUTION
+    seen = []
+    found = [module for module in model.modules() if isinstance(module, kind)]
+    handles = [module.register_forward_hook(lambda *_: seen.append(1)) for module in found]
+    model(**inputs)
+    for handle in handles:
+        handle.remove()
+    return len(seen)
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.5", count_calls)
+
+# %% [markdown]
+# `lab.hint("6.5")` helps.
+
+# %% [markdown]
+# ## 6.9 Gradient checkpointing
+# <!-- T104 -->
+# To train, PyTorch keeps what each operation will need for its gradient. **Gradient checkpointing** keeps only each layer's input, and computes the
+# layer again on the way back. Before you run this: what does that save, and what does it cost?
+#
+# `saved_tensors_hooks` calls you with each tensor that is kept, so you can add up the bytes. This doesn't depend on the machine.
+
+# %%
+import time
+from transformers import BertForMaskedLM
+
+def small_bert(layers):
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=layers, num_attention_heads=4,
+                        intermediate_size=256, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, use_cache=False)
+    return BertForMaskedLM(config).train()
+
+examples = torch.randint(500, (8, 64), generator=torch.Generator().manual_seed(0))  # 8 texts of 64 tokens
+
+def saved_megabytes(one):
+    """How much the forward pass keeps for the backward pass."""
+    kept = {}
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
+        return tensor
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = one(examples, labels=examples).loss
+    return sum(size for size, _ in kept.values()) / 2**20, loss
+
+# %%
+def train_step(one):
+    """Megabytes kept, seconds on the way back, and the gradients."""
+    one.zero_grad()
+    megabytes, loss = saved_megabytes(one)
+    begin = time.perf_counter()
+    loss.backward()
+    return megabytes, time.perf_counter() - begin, [p.grad.clone() for p in one.parameters()]
+
+small = small_bert(6)
+plain, seconds, gradients = min((train_step(small) for _ in range(3)), key=lambda found: found[1])  # the quickest of three
+small.activation_checkpointing_enable()
+less, longer, again = min((train_step(small) for _ in range(3)), key=lambda found: found[1])
+assert max(gap(a, b) for a, b in zip(gradients, again)) <= 1e-6 and less < plain / 3
+print(f"kept: {plain:.1f} MB → {less:.1f} MB; the way back takes {longer / seconds:.1f} times as long; same gradients")
+
+# %%
+depths, curves = (2, 4, 8, 12), {"everything": [], "checkpoints": []}
+for depth in depths:
+    one = small_bert(depth)
+    curves["everything"].append(saved_megabytes(one)[0])
+    one.activation_checkpointing_enable()
+    curves["checkpoints"].append(saved_megabytes(one)[0])
+figure, axes = plt.subplots(figsize=(6, 3))
+for name, values in curves.items():
+    axes.plot(depths, values, "o-")
+    axes.annotate(name, (depths[-1], values[-1]), xytext=(0, 6), textcoords="offset points", ha="right")
+axes.set(xlabel="layers", ylabel="kept for the way back, MB", ylim=(0, None), title="Each layer keeps only its input");
+
+# %% [markdown]
+# Look at the slopes: with checkpoints a further layer costs one tensor `[8, 64, 64]` instead of a dozen and more. (On the way back one layer at a time is
+# kept in full again, which the curve doesn't show.) The gradients are the same. The price is a second forward pass through each layer, on the
+# way back: that makes it about half as long again. (The ratio above wobbles on a busy machine.)
+#
+# The old name `gradient_checkpointing_enable` still works and tells you that it will go. Can you have something in between?
+
+# %%
+for every in (1, 2, 3):
+    small.activation_checkpointing_enable(every_n_layers=every)
+    print(f"every {every}. layer: {saved_megabytes(small)[0]:4.1f} MB")
+small.activation_checkpointing_disable()
+
+# %% [markdown]
+# ## 6.10 Feed-forward in chunks
+# <!-- T105 -->
+# The notes wonder why `BertLayer` doesn't simply call its feed-forward part, but goes through `apply_chunking_to_forward`. They explain `chunk_size` as
+# "the size of a smaller batch" and `chunk_dim` as "how many dimensions at once". Before you run this: along which dimension are chunks cut?
+
+# %%
+from transformers.pytorch_utils import apply_chunking_to_forward
+
+first = fast.encoder.layer[0]
+with_curve("gelu")  # put the curve back after section 6.6
+hidden = torch.randn(2, 512, 384, generator=torch.Generator().manual_seed(0))  # two long texts
+widest = {}
+hook = first.intermediate.register_forward_hook(lambda module, given, result: widest.update({size: list(result.shape)}))
+with torch.inference_mode():
+    for size in (0, 128, 32):
+        result = apply_chunking_to_forward(first.feed_forward_chunk, size, 1, hidden)  # size, dimension
+        whole = result if size == 0 else whole
+        assert gap(result, whole) <= 1e-5  # sums of 1,536 products, cut differently for the processor
+        print(f"chunk size {size:3}: differs by {gap(result, whole):.0e}, widest tensor {widest[size]}")
+hook.remove()
+
+# %% [markdown]
+# Dimension 1 is the sequence: a chunk is a run of **tokens**, of all texts. It works because no token sees another one here (section 6.6); you couldn't
+# cut attention like this. The widest tensor shrinks from 512 tokens to 32, and the result stays the same. 0 is the default: no chunks. The sequence
+# must be a multiple of the chunk:
+
+# %%
+chunky = BertModel(BertConfig(vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=1, num_attention_heads=4,
+                              intermediate_size=256, chunk_size_feed_forward=5)).eval()
+with lab.expect_error(ValueError):
+    chunky(**batch)  # 14 tokens
+five = tokenizer("one two three", return_tensors="pt")  # 5 tokens: it fits
+chunky(**five).last_hidden_state.shape
+
+# %% [markdown]
+# Does it save memory in **training**? Before you run this, think of what the gradient needs.
+
+# %%
+def training_memory(chunk):
+    one = small_bert(6)
+    for layer in one.bert.encoder.layer:
+        layer.chunk_size_feed_forward = chunk
+    return saved_megabytes(one)[0]
+
+kept = {f"chunks of {chunk}" if chunk else "whole": round(training_memory(chunk), 1) for chunk in (0, 16, 4)}
+assert min(kept.values()) >= 0.95 * kept["whole"]
+kept
+
+# %% [markdown]
+# Nothing. All chunks are kept for the way back, one after the other. Chunks save memory where nothing is kept: in inference on long texts, or together
+# with checkpointing, when a layer is computed again.
+#
+# ### Exercise 6.6
+# Write `in_chunks(function, x, size, dim)`: cut `x` along `dim` into runs of at most `size`, call `function` on each, and put the results together along
+# `dim`. The last run may be shorter, so any size is allowed; `size=0` calls `function` once with all of `x`. For example, with `x` of shape
+# `[2, 5, 4]`, size 2 and dim 1, `function` sees `[2, 2, 4]`, `[2, 2, 4]` and `[2, 1, 4]`.
+
+# %% tags=["exercise"]
+def in_chunks(function, x: torch.Tensor, size: int, dim: int) -> torch.Tensor:
+    """`function` of `x`, computed in runs of at most `size` along `dim`; 0 means no chunks."""
+    # BEGIN SOLUTION
+    if size == 0:
+        return function(x)
+    return torch.cat([function(run) for run in x.split(size, dim=dim)], dim=dim)
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.6", in_chunks)
+
+# %% [markdown]
+# `lab.hint("6.6")` helps.
+
+# %% [markdown]
+# ## 6.11 Which heads matter?
+# <!-- T106 -->
+# The notes describe two ways to do without a head: `head_mask` multiplies it by 0, `prune_heads` cuts it out of the matrices. Before you run this: what
+# do today's models do with the two?
+
+# %%
+from transformers import AutoModelForSequenceClassification
+
+sentiment = lab.checkpoint("sentiment")
+judge = AutoModelForSequenceClassification.from_pretrained(sentiment, revision=sentiment.revision).eval()
+judge.requires_grad_(False)
+one_text = tokenizer("a quiet, lovely film", return_tensors="pt")
+ignored = gap(judge(**one_text).logits, judge(**one_text, head_mask=torch.zeros(6, 12)).logits)
+with lab.expect_error(AttributeError):
+    judge.prune_heads({0: [1]})
+ignored
+
+# %% [markdown]
+# The dangerous one is the first: `head_mask` is taken, and **silently ignored**. The 0 is the difference that switching off all 72 heads made. So do it
+# by hand. Exercise 6.3 tells where: the heads lie side by side in the input of `attention.output.dense`. A hook **before** that layer can multiply them.
+
+# %%
+def switch_heads(model, switches):
+    """Multiply each head's output by switches [texts or 1, layers, heads]; returns hooks to remove."""
+    def before(layer):
+        def hook(module, inputs):
+            factors = switches[:, layer].repeat_interleave(32, dim=1)  # [texts or 1, 384]: 32 places for each head
+            return (inputs[0] * factors[:, None],)  # [texts, tokens, 384]
+        return hook
+    denses = [layer.attention.output.dense for layer in model.bert.encoder.layer]
+    return [dense.register_forward_pre_hook(before(number)) for number, dense in enumerate(denses)]
+
+off = switch_heads(judge, torch.zeros(1, 6, 12))
+print("logits without any head:", judge(**one_text).logits, sep="\n")
+for hook in off:
+    hook.remove()
+
+# %% [markdown]
+# Now: which of the 72 heads matter for this task? Don't try them one by one. Give **every** text its own 72 switches, all at 1, and ask for the gradient
+# of the loss at each switch: how much would the loss change if you turned it a little? The mean of its size over many texts is the head's
+# importance (Michel, Levy and Neubig 2019).
+
+# %%
+from datasets import concatenate_datasets, load_dataset
+
+opinions = lab.dataset("opinions")
+splits = load_dataset(opinions, revision=opinions.revision)
+
+def short(rows, count):
+    """(model inputs, labels) of the first `count` texts under 70 characters."""
+    rows = [row for row in rows if len(row["text"]) < 70][:count]
+    inputs = tokenizer([row["text"] for row in rows], padding=True, return_tensors="pt")
+    return inputs, torch.tensor([row["label"] for row in rows])
+
+known, known_labels = short(splits["train"], 96)
+fresh, fresh_labels = short(concatenate_datasets([splits["validation"], splits["test"]]), 120)
+known["input_ids"].shape, fresh["input_ids"].shape
+
+# %%
+switches = torch.ones(len(known_labels), 6, 12, requires_grad=True)
+hooks = switch_heads(judge, switches)
+F.cross_entropy(judge(**known).logits, known_labels, reduction="sum").backward()
+for hook in hooks:
+    hook.remove()
+importance = switches.grad.abs().mean(dim=0)  # [6, 12]
+lab.heatmap((1000 * importance).round(), rows=[f"layer {n}" for n in range(6)], columns=[str(n) for n in range(12)],
+            title="A few heads carry much of the verdict", label="mean |∂loss / ∂switch|, thousandths")
+
+# %% [markdown]
+# One backward pass for all 72. The brightest cells stand above all others. Is it true? Switch off the least important heads, then the most important
+# ones, and measure on texts that the model has not seen. Before you run this: how many can go?
+
+# %%
+def accuracy(removed):
+    """Share of right verdicts on the fresh texts with these heads (numbered 0 … 71) off."""
+    one = torch.ones(72).index_fill(0, removed, 0.0).view(1, 6, 12)
+    hooks = switch_heads(judge, one)
+    with torch.inference_mode():
+        right = judge(**fresh).logits.argmax(dim=-1) == fresh_labels
+    for hook in hooks:
+        hook.remove()
+    return right.float().mean().item()
+
+order = importance.flatten().argsort()  # the least important first
+counts, everything = (0, 8, 16, 32, 72), accuracy(order[:0])
+nothing, middle = accuracy(order), counts[1:-1]
+results = {"least important": [everything, *(accuracy(order[:count]) for count in middle), nothing],
+           "most important": [everything, *(accuracy(order.flip(0)[:count]) for count in middle), nothing]}
+
+# %%
+figure, axes = plt.subplots(figsize=(6.4, 3))
+for (name, values), colour in zip(results.items(), ("#0072B2", "#D55E00")):
+    axes.plot(counts, [100 * value for value in values], "o-", color=colour, label=f"{name} first")
+same = (fresh_labels == 0).float().mean().item()  # the share of the negative texts
+assert min(abs(nothing - same), abs(nothing - (1 - same))) < 1e-6
+axes.axhline(100 * nothing, color="grey", linestyle=":")
+axes.set(xlabel="heads switched off, of 72", ylabel="right verdicts, %", title="Which heads go matters more than how many")
+axes.legend()
+results
+
+# %% [markdown]
+# Compare the two lines at 8 heads. Without the eight least important ones, accuracy hardly moves; without the eight most important ones it drops.
+# With all 72 gone, `[CLS]` sees nothing but itself: every text gets the same verdict, and accuracy is the share of that one class (dotted). There are
+# some hundred texts, so single points wobble by a few per cent; don't read more into them.
+#
+# A head that is switched off still costs time. To **cut** it out, take its 32 rows from the query, key and value matrices, and its 32 columns from
+# the dense matrix behind them. `prune_linear_layer` survived in the library:
+
+# %%
+from transformers.pytorch_utils import prune_linear_layer
+
+keep = [head for head in range(12) if head not in (1, 4, 7)]
+places = torch.cat([torch.arange(head * 32, head * 32 + 32) for head in keep])  # [288] of 384
+switched = torch.ones(1, 6, 12)
+switched[0, 2, [1, 4, 7]] = 0
+hooks = switch_heads(judge, switched)
+with torch.no_grad():
+    masked = judge(**one_text).logits
+for hook in hooks:
+    hook.remove()
+
+# %%
+before = judge.num_parameters()
+attention = judge.bert.encoder.layer[2].attention
+with torch.no_grad():
+    for name in ("query", "key", "value"):
+        setattr(attention.self, name, prune_linear_layer(getattr(attention.self, name), places, dim=0))
+    attention.output.dense = prune_linear_layer(attention.output.dense, places, dim=1)
+    cut = judge(**one_text).logits
+assert gap(cut, masked) <= 1e-5
+print(f"masked and cut differ by {gap(cut, masked):.0e}; {before - judge.num_parameters():,} parameters fewer")
+
+# %% [markdown]
+# The same logits, with smaller matrices: `BertSelfAttention` cuts its vectors into pieces of 32 and doesn't mind how many there are. The notes have the idea
+# right; only the library's own method is gone.
+#
+# ### Exercise 6.7
+# Write `rows_of_heads(heads, size)`: `heads` is a list of head numbers to keep, in any order and perhaps with repetitions, `size` is the width of a head. Return
+# a one-dimensional tensor of integers: the rows of the query matrix that belong to these heads, in ascending order, each once. For
+# example, `rows_of_heads([2, 0], 2)` is `[0, 1, 4, 5]`.
+
+# %% tags=["exercise"]
+def rows_of_heads(heads: list[int], size: int) -> torch.Tensor:
+    """The rows that belong to `heads`, ascending, as a tensor of integers."""
+    # BEGIN SOLUTION
+    starts = torch.tensor(sorted(set(heads)), dtype=torch.long) * size
+    return (starts[:, None] + torch.arange(size)).flatten()
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.7", rows_of_heads)
+
+# %% [markdown]
+# `lab.hint("6.7")` helps.
+
+# %% [markdown]
+# ## 6.12 One matrix, two jobs
+# <!-- T107 -->
+# A masked language model turns each vector back into a score for every word of the vocabulary. Before you run this: that takes a matrix of
+# 30,522 × 384. Does the model have room for two of that size?
+
+# %%
+from transformers import AutoModelForMaskedLM
+
+filler = lab.checkpoint("masked-lm")
+guesser = AutoModelForMaskedLM.from_pretrained(filler, revision=filler.revision, dtype=torch.float32).eval()
+inside, outside = guesser.get_input_embeddings(), guesser.get_output_embeddings()
+assert outside.weight is inside.weight
+print(f"all parameters {guesser.num_parameters():,}, this matrix {inside.weight.numel():,}")
+inside, outside
+
+# %% [markdown]
+# They are one and the same tensor, used twice: row by row to look words up, as a matrix to score them. A word is likely where the vector points in the direction of
+# its embedding. This is called **weight tying**, and it means that a gradient comes from both ends:
+
+# %%
+ids_one = tokenizer("the cat sat on the [MASK].", return_tensors="pt")["input_ids"]
+mat = tokenizer.convert_tokens_to_ids("mat")
+loss = guesser(ids_one, labels=torch.where(ids_one == tokenizer.mask_token_id, mat, -100)).loss
+loss.backward()
+touched = (inside.weight.grad.abs().sum(dim=-1) > 0).sum().item()
+f"{touched:,} of {len(tokenizer):,} rows have a gradient; the text has {len(set(ids_one[0].tolist()))} different tokens"
+
+# %% [markdown]
+# As an input table, only the rows of the words in the text would learn. As an output matrix every row does: each wrong word is pushed away.
+# `set_input_embeddings` replaces one end only. Before you run this: are they still one?
+
+# %%
+torch.manual_seed(0)
+guesser.set_input_embeddings(torch.nn.Embedding(100, 384))
+print("after set:", guesser.get_output_embeddings().weight is guesser.get_input_embeddings().weight)
+guesser.tie_weights()
+print("after tie_weights:", guesser.get_output_embeddings().weight is guesser.get_input_embeddings().weight)
+
+# %% [markdown]
+# Tie again after a replacement (`resize_token_embeddings` does both for you). The notes say that *all* pretrained models of the library share
+# these weights. Ask their configs, and a model:
+
+# %%
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+tied = {c.model_type: c.tie_word_embeddings for c in (BertConfig(), GPT2Config(), T5Config(), LlamaConfig(), GPTNeoXConfig())}
+with torch.device("meta"):
+    free = GPTNeoXForCausalLM(GPTNeoXConfig(num_hidden_layers=1))
+assert free.get_output_embeddings().weight is not free.get_input_embeddings().weight
+tied
+
+# %% [markdown]
+# BERT, GPT-2 and T5 do, GPT-NeoX and Llama don't. It is a switch in the config, `tie_word_embeddings`.
+
+# %% [markdown]
+# ## 6.13 What BERT is trained on
+# <!-- T108 -->
+# The notes say it in short: 15 % of the words are replaced by `[MASK]`, and 80 %. Before you run this: 80 % of what, and what happens to the rest? Measure the
+# library's collator on a text of a hundred thousand equal tokens.
+
+# %%
+from transformers import DataCollatorForLanguageModeling
+
+plain_ids = torch.full((100, 1000), tokenizer.convert_tokens_to_ids("river")).tolist()
+collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15, seed=0)
+masked = collator([{"input_ids": row} for row in plain_ids])
+original = torch.tensor(plain_ids)
+chosen = masked["labels"] != -100  # where a guess is asked for
+now = masked["input_ids"]
+rates = {
+    "[MASK]": (now == tokenizer.mask_token_id)[chosen].float().mean().item(),
+    "another": ((now != tokenizer.mask_token_id) & (now != original))[chosen].float().mean().item(),
+    "same": (now == original)[chosen].float().mean().item(),
+}
+assert abs(chosen.float().mean() - 0.15) < 0.01 and torch.equal(now[~chosen], original[~chosen])
+
+# %%
+figure, axes = plt.subplots(figsize=(7.2, 2))
+left = 0
+for (name, rate), colour in zip(rates.items(), ("#0072B2", "#E69F00", "#009E73")):
+    axes.barh(0, 100 * rate, left=left, color=colour)
+    axes.text(left + 50 * rate, 0, f"{name}\n{rate:.0%}", ha="center", va="center", color="white", fontsize=9)
+    left += 100 * rate
+axes.set(xlabel="% of the chosen tokens", yticks=[], title=f"{chosen.float().mean():.0%} are chosen; not all of them become [MASK]");
+
+# %% [markdown]
+# Read the bar from the left: of the chosen 15 %, about eight in ten become `[MASK]`, one becomes any word, and one stays. The loss is asked for all three
+# kinds (`labels`), and for nothing else (−100). Why not `[MASK]` always? In real use there is no `[MASK]`. So the model must not trust the words that it sees.
+#
+# ### Exercise 6.8
+# Write `mask_tokens(ids, special, mask_id, vocab_size)`: `ids` is `[texts, tokens]`, `special` a boolean tensor of the same shape that is true where nothing may be
+# chosen. Choose each other token with probability 0.15. Of the chosen ones 80 % become `mask_id`, 10 % a random id below `vocab_size`, 10 % stay.
+# Return `(inputs, labels)`, two new tensors; `labels` holds the original id where a token was chosen and −100 elsewhere. Use torch's random numbers.
+
+# %% tags=["exercise"]
+def mask_tokens(ids: torch.Tensor, special: torch.Tensor, mask_id: int, vocab_size: int) -> tuple:
+    """BERT's masking: (inputs, labels), both [texts, tokens]; `ids` stays as it is."""
+    # BEGIN SOLUTION
+    chosen = (torch.rand(ids.shape) < 0.15) & ~special
+    labels = ids.masked_fill(~chosen, -100)
+    fate = torch.rand(ids.shape)
+    anything = torch.randint(vocab_size, ids.shape)
+    inputs = torch.where(chosen & (fate < 0.8), mask_id, ids)
+    inputs = torch.where(chosen & (fate >= 0.9), anything, inputs)
+    return inputs, labels
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.8", mask_tokens)
+
+# %% [markdown]
+# `lab.hint("6.8")` helps.
+#
+# BERT's second task was **next sentence prediction**: does text B follow text A? `BertForPreTraining` has a head for each task. Before you run this: what is
+# its loss?
+
+# %%
+from transformers import BertForPreTraining
+
+torch.manual_seed(0)
+both = BertForPreTraining(BertConfig(vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+                                     intermediate_size=128)).eval()
+rows = [{name: batch[name][row].tolist() for name in ("input_ids", "token_type_ids", "attention_mask")} for row in (0, 1)]
+task = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.4, seed=1)(rows)
+follows = torch.tensor([0, 1])  # 0: B follows A; 1: B is from elsewhere
+out = both(**task, next_sentence_label=follows)
+word_loss = F.cross_entropy(out.prediction_logits.view(-1, len(tokenizer)), task["labels"].view(-1), ignore_index=-100)
+next_loss = F.cross_entropy(out.seq_relationship_logits, follows)
+assert abs(out.loss - (word_loss + next_loss)) < 1e-5
+[round(loss.item(), 3) for loss in (word_loss, next_loss, out.loss)]
+
+# %% [markdown]
+# The sum of two cross-entropies, unweighted. Untrained, they are about ln 30,522 ≈ 10.3 and ln 2 ≈ 0.69: the words weigh far more. Mind the labels: **0** means that B follows. And a
+# trap: with one kind of labels only there is no loss at all.
+
+# %%
+assert both(**task).loss is None  # it has labels, but no next_sentence_label
+from transformers import BertForNextSentencePrediction
+
+follow_up = BertForNextSentencePrediction(both.config).eval()
+follow_up.bert.load_state_dict(both.bert.state_dict())
+follow_up.cls.seq_relationship.load_state_dict(both.cls.seq_relationship.state_dict())
+inputs = {name: task[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
+gap(follow_up(**inputs, labels=follows).logits, out.seq_relationship_logits)
+
+# %% [markdown]
+# For one task alone there are `BertForMaskedLM` and `BertForNextSentencePrediction`: the same body, one of the two heads, and the same logits. Later models dropped
+# next sentence prediction (RoBERTa's authors found that it did not help).
+#
+# ### Exercise 6.9
+# Write `pretraining_loss(word_logits, next_logits, labels, follows)` **without** `cross_entropy`: `word_logits` is `[texts, tokens, words]`, `next_logits`
+# `[texts, 2]`, `labels` `[texts, tokens]` with −100 where nothing is asked, `follows` `[texts]` with 0 and 1. Each loss is the mean of −log(probability of
+# the right answer) over its own answers; return their sum. For example, all logits 0, ten words and any labels give ln 10 + ln 2.
+
+# %% tags=["exercise"]
+def pretraining_loss(word_logits, next_logits, labels: torch.Tensor, follows: torch.Tensor) -> torch.Tensor:
+    """BERT's loss: mean over the chosen tokens plus mean over the pairs."""
+    # BEGIN SOLUTION
+    asked = labels != -100
+    word_log = word_logits[asked].log_softmax(dim=-1)  # [chosen, words]
+    word = -word_log.gather(1, labels[asked][:, None]).mean()
+    follow = -next_logits.log_softmax(dim=-1).gather(1, follows[:, None]).mean()
+    return word + follow
+    # END SOLUTION
+
+# %% tags=["check"]
+lab.check("6.9", pretraining_loss)
+
+# %% [markdown]
+# `lab.hint("6.9")` helps.
+
+# %% [markdown]
+# ## 6.14 Pretrain a tiny BERT
+# <!-- T109 -->
+# BERT read three thousand million words for days. You have some stories and some seconds. In that time no model finds out which **word** is
+# missing. But it may find out which **letter** is. So the tokens here are characters. Before you run this: which letter is missing in `umb?ella`, and what did you need to
+# know? First the tokenizer, trained on the stories (a space becomes `_`), and pieces of 24 tokens.
+
+# %%
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+stories = lab.dataset("stories")
+story = load_dataset(stories, revision=stories.revision)
+raw = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+raw.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), "_")])
+raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+learn = trainers.WordLevelTrainer(special_tokens=list(special.values()), show_progress=False)
+raw.train_from_iterator(story["train"]["text"], learn)
+raw.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+letters = PreTrainedTokenizerFast(tokenizer_object=raw, **special)
+len(letters), letters.tokenize("An umb[MASK]ella!")
+
+# %%
+def pieces(texts):
+    """Runs of 22 characters between [CLS] and [SEP], as examples for the collator."""
+    cut = letters(list(texts), truncation=True, max_length=24, return_overflowing_tokens=True)
+    return [{"input_ids": row} for row in cut["input_ids"] if len(row) > 8]
+
+reading, held_out = pieces(story["train"]["text"]), pieces(story["validation"]["text"])
+exam = DataCollatorForLanguageModeling(letters, mask_replace_prob=1.0, random_replace_prob=0.0, seed=2)(held_out)
+asked = exam["labels"] != -100
+answers = exam["labels"][asked]  # [asked]: the characters that were hidden in stories that nobody trains on
+len(reading), len(held_out), len(answers)
+
+# %% [markdown]
+# Now the model: two layers, 64 wide, no dropout. One thing makes it quicker: its positions don't begin as noise, but as the sines and cosines of the
+# first Transformer, which place neighbours near each other. They stay trainable. You saw in section 6.2 that a trained BERT ends up with something like that by itself.
+
+# %%
+torch.manual_seed(0)
+tiny = BertForMaskedLM(BertConfig(vocab_size=len(letters), hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+                                  intermediate_size=256, max_position_embeddings=24, initializer_range=0.05,
+                                  hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+angles = torch.arange(24)[:, None] * 10_000 ** (-torch.arange(0, 64, 2) / 64)  # [24, 32]
+with torch.no_grad():
+    tiny.bert.embeddings.position_embeddings.weight.copy_(0.1 * torch.cat([angles.sin(), angles.cos()], dim=1))
+tiny.num_parameters()
+
+# %% [markdown]
+# What is a loss worth? It needs a yardstick. A model that looks at **nothing** and only knows how frequent each character is gets this:
+
+# %%
+seen = torch.tensor([i for row in reading for i in row["input_ids"][1:-1]])
+blind_logits = (torch.bincount(seen, minlength=len(letters)) + 1).log().expand(len(answers), -1)  # the same for each place
+
+def exam_logits():
+    tiny.eval()
+    with torch.inference_mode():
+        return tiny(**exam).logits[asked]  # [asked, characters]
+
+def right(logits):
+    """How often the best guess is the hidden character."""
+    return (logits.argmax(dim=-1) == answers).float().mean().item()
+
+blind, untrained = F.cross_entropy(blind_logits, answers).item(), exam_logits()
+f"loss: blind guess {blind:.2f}, untrained model {F.cross_entropy(untrained, answers):.2f}"
+
+# %% [markdown]
+# And what the untrained model says to sentences that it will not read:
+
+# %%
+from transformers import pipeline
+
+sentences = ["The old man s[MASK]t down.", "She opened th[MASK] door."]
+sentences += ["A black umb[MASK]ella.", "He was goin[MASK] home."]
+
+def guesses():
+    """The three best characters for each sentence, with their probabilities."""
+    fill = pipeline("fill-mask", model=tiny.eval(), tokenizer=letters, device="cpu", top_k=3)
+    return [" ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in fill(text)) for text in sentences]
+
+before_training = guesses()
+before_training
+
+# %% [markdown]
+# Nothing is likelier than anything else. Now train it. Before you run this: draw the curve that you expect, and where it will cross the line of the blind guess.
+
+# %%
+STEPS = 400
+torch.manual_seed(1)
+optimizer = torch.optim.AdamW(tiny.parameters(), lr=5e-3, fused=True)
+schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 30, 1 - step / STEPS))
+collate = DataCollatorForLanguageModeling(letters, mlm_probability=0.2, seed=1)
+loader = torch.utils.data.DataLoader(reading, batch_size=80, shuffle=True, drop_last=True, collate_fn=collate)
+losses, examined = [], {0: F.cross_entropy(untrained, answers).item()}
+while len(losses) < STEPS:
+    for examples, _ in zip(loader, range(STEPS - len(losses))):
+        tiny.train()
+        loss = tiny(**examples).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tiny.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if len(losses) % 50 == 0:
+            examined[len(losses)] = F.cross_entropy(exam_logits(), answers).item()
+
+# %%
+figure, axes = plt.subplots()
+axes.plot(range(1, STEPS + 1), losses, color="#56B4E9", linewidth=1, label="loss of each batch")
+axes.plot(list(examined), list(examined.values()), "o-", color="#0072B2", label="held-out stories")
+axes.axhline(blind, color="#D55E00", linestyle="--", label="blind guess")
+axes.set(xlabel="step", ylabel="loss, nats per hidden character", title="First the frequencies, then the context")
+axes.legend();
+
+# %% [markdown]
+# Look at the steep beginning: in some dozen steps the model learns which characters are frequent, and reaches the dashed line. Everything
+# **below** that line comes from the context. (The batches' loss lies lower than the exam's: some of their characters are asked for but left in place, and those are
+# easy.) Now the sentences again, and the whole exam:
+
+# %%
+final = exam_logits()
+assert examined[STEPS] < blind - 0.1 < blind < examined[0]
+pd.DataFrame({"before": before_training, "after": guesses()}, index=sentences)
+
+# %%
+scores = {"untrained": right(untrained), "blind guess": right(blind_logits), "tiny BERT": right(final)}
+assert scores["tiny BERT"] > scores["blind guess"] > scores["untrained"]
+figure, axes = plt.subplots(figsize=(6, 2.2))
+axes.bar_label(axes.barh(list(scores), [100 * value for value in scores.values()]), fmt="%.0f %%", padding=3)
+axes.invert_yaxis()
+axes.set(xlabel="hidden characters guessed right, %", title="It guesses better than the frequencies alone");
+
+# %% [markdown]
+# Compare the last two bars: the difference is what reading the neighbours is worth. The blind guess always says `_`, the space. The tiny model has begun to spell, from both
+# sides of the gap. BERT did nothing else, with far more text and pieces of words to guess, which needs more than spelling.
+
+# %% [markdown]
+# ## 6.15 BERT as a decoder
+# <!-- T111 -->
+# The notes leave this part out: "BertModel can also be configured as a decoder". The class for it is `BertLMHeadModel`, and one switch in the config,
+# `is_decoder`, makes the mask causal. Before you run this: change the last word; which vectors move?
+
+# %%
+from transformers import BertLMHeadModel
+
+decoder = BertLMHeadModel.from_pretrained(filler, revision=filler.revision, is_decoder=True, dtype=torch.float32).eval()
+one = tokenizer("the old man walked home", return_tensors="pt", add_special_tokens=False)["input_ids"]  # [1, 5]
+other = one.clone()
+other[0, -1] = tokenizer.convert_tokens_to_ids("away")
+with torch.inference_mode():
+    moved = (decoder(one).logits - decoder(other).logits).abs().amax(dim=-1)[0]  # [5]
+    moved_encoder = (model(one).last_hidden_state - model(other).last_hidden_state).abs().amax(dim=-1)[0]
+assert moved[:-1].max() < 1e-4 < moved_encoder.min()
+lab.heatmap(torch.stack([moved_encoder > 1e-4, moved > 1e-4]), rows=["encoder", "decoder"],
+            columns=tokenizer.convert_ids_to_tokens(one[0]), title="The last word changes: whose vector moves? (1 = yes)")
+
+# %% [markdown]
+# In the encoder all move, in the decoder only the last: no token sees what comes after it. The same weights can be loaded in either mode.
+#
+# So a decoder can keep what it has computed. The notes guess that `past_key_values` holds "products of K and V, to make cross-attention cheaper". Look inside:
+
+# %%
+with torch.inference_mode():
+    start = decoder(one[:, :4], use_cache=True)
+    step = decoder(one[:, 4:], past_key_values=start.past_key_values)  # one new token only
+    whole = decoder(one)
+layer = step.past_key_values.layers[0]
+assert gap(step.logits[:, -1], whole.logits[:, -1]) < 1e-3  # logits of about 10, through six layers
+type(step.past_key_values).__name__, len(step.past_key_values.layers), layer.keys.shape, layer.values.shape
+
+# %% [markdown]
+# Keys and values, each by itself, of the **self**-attention of each layer: `[texts, heads, tokens, size]`. One new token went in and all five are there; its logits are those of the
+# whole text. `generate` works like this:
+
+# %%
+out = decoder.generate(one, max_new_tokens=8, do_sample=False, pad_token_id=0)
+plain = decoder.generate(one, max_new_tokens=8, do_sample=False, pad_token_id=0, use_cache=False)
+torch.equal(out, plain), tokenizer.decode(out[0])
+
+# %% [markdown]
+# With and without cache the same words. They make little sense: these weights learned to fill gaps with both sides in view, not to go on. (It takes training to make a
+# decoder of them.)
+#
+# Now **cross-attention**. The notes say that with `encoder_hidden_states` the layer does cross-attention *instead of* self-attention. Before you run this: what will the list
+# of modules in a layer say?
+
+# %%
+torch.manual_seed(0)
+settings = BertConfig(vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=2, intermediate_size=512,
+                      is_decoder=True, add_cross_attention=True, attn_implementation="eager")  # 12 heads
+writer = BertLMHeadModel(settings).eval()
+with torch.inference_mode():
+    source = model(**batch).last_hidden_state  # [2, 14, 384]: the encoder has read the two pairs
+    target = one.repeat(2, 1)  # [2, 5]
+    seen = writer(target, encoder_hidden_states=source, encoder_attention_mask=mask, output_attentions=True)
+print([name for name, _ in writer.bert.encoder.layer[0].named_children()])
+print("self", list(seen.attentions[0].shape), "cross", list(seen.cross_attentions[0].shape))
+type(seen.past_key_values).__name__
+
+# %% [markdown]
+# Both, one after the other. Self-attention has 5 queries and 5 keys, all in the target; cross-attention has 5 queries in the target and 14 keys in the source. The cache is an `EncoderDecoderCache`
+# now, which holds the keys and values of both kinds; those of the source are computed once. And `encoder_attention_mask` does for the source what section 6.3 did for
+# the text:
+
+# %%
+weights_on_source = seen.cross_attentions[0][1, 0]  # [5, 14]: second text, layer 0, head 0
+assert weights_on_source[:, mask[1] == 0].max() == 0
+lab.heatmap(weights_on_source.round(decimals=2), rows=tokenizer.convert_ids_to_tokens(one[0]), columns=tokenizer.convert_ids_to_tokens(ids[1]),
+            title="Cross-attention: target rows, source columns, no padding", label="attention weight")
+
+# %% [markdown]
+# The columns of `[PAD]` are empty, in every row. The other weights are nearly equal: this decoder is untrained. Chapter 01 showed a trained one.
+#
+# ## What changed since the notes
+#
+# | the notes say | today | why |
+# | --- | --- | --- |
+# | `model(**tokenizer("Hello world!"))` | `model(**tokenizer("Hello world!", return_tensors="pt"))` | the notes' line gives lists, a model needs tensors |
+# | `get_extended_attention_mask`, 0 and −10,000 | `create_bidirectional_mask`, `create_causal_mask` | one function for all models and all attention implementations |
+# | attention by `matmul` in the class | `attn_implementation="eager"`, `"sdpa"` (default), … | the computation is exchangeable |
+# | `model(…, head_mask=…)` | a hook before `attention.output.dense` | the argument is gone, and ignored without a word |
+# | `model.prune_heads({2: [1]})` | `prune_linear_layer` on four matrices | the method is gone, its tool is left |
+# | `position_embedding_type="relative_key"` | absolute positions only | hardly any checkpoint used the others |
+# | `gradient_checkpointing_enable()` | `activation_checkpointing_enable()` | a new name; the old one goes with version 6 |
+# | `PreTrainedModel` inherits `GenerationMixin` | only models that generate do | an encoder has no `generate` |
+# | `past_key_values` is a tuple of tuples | a `DynamicCache` or an `EncoderDecoderCache` | a cache is an object with methods |
+
+# %%
+from transformers import GenerationMixin
+from transformers.masking_utils import create_causal_mask
+
+assert model(**tokenizer("Hello world!", return_tensors="pt")).pooler_output.shape == (1, 384)
+for make in (create_bidirectional_mask, create_causal_mask):
+    assert make(config=model.config, inputs_embeds=embedded, attention_mask=mask, past_key_values=None).shape == (2, 1, 14, 14)
+assert gap(AutoModel.from_pretrained(encoder, revision=encoder.revision, attn_implementation="sdpa")(**five).last_hidden_state,
+           model(**five).last_hidden_state) < 1e-4
+last = judge.bert.encoder.layer[5].attention.output.dense
+hook = last.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 0,))
+assert gap(judge(**one_text).logits, cut) > 0
+hook.remove()
+assert prune_linear_layer(last, torch.arange(352), dim=1).in_features == 352
+assert not hasattr(model.embeddings, "position_embedding_type")
+small.activation_checkpointing_enable()
+assert not isinstance(model, GenerationMixin) and isinstance(decoder, GenerationMixin)
+start.past_key_values.get_seq_length()
+
+# %% [markdown]
+# ## Quiz
+
+# %%
+lab.quiz("06")
+
+# %% [markdown]
+# ## Recap
+# - BERT is tables, six times (in bert-base twelve) attention and feed-forward with a residual and a norm after each, and a pooler: half a page of code, equal to the library's.
+# - A 0/1 mask becomes 0 and the lowest float, in a shape that broadcasts over heads and queries; padding is marked there and nowhere else.
+# - bert-base has 37 dropouts, 25 LayerNorms and 73 linear layers, 37 of them called dense; checkpointing trades time for memory in training, chunks save memory only where nothing is kept.
+# - One backward pass tells which heads matter; a hook switches a head off, slicing four matrices cuts it out.
+# - Of 15 % chosen tokens eight in ten become `[MASK]`; BERT's loss is the sum of two cross-entropies; a tiny BERT of letters learns the frequencies first and the context after that.
+# - As a decoder, BERT gets a causal mask and a cache of keys and values; cross-attention is added to self-attention, not put in its place.
+#
+# Next: chapter 07, Model heads, puts something useful on top of these vectors.

@@ -1,0 +1,251 @@
+"""Routes by which content arrives: how to send a file, LFS uploads streamed to the disk, and what was uploaded."""
+
+import asyncio
+import fnmatch
+import hmac
+import time
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from labs_utils.hub_server import history, repos
+from labs_utils.hub_server.blobs import Incoming
+from labs_utils.hub_server.calls import Call, next_page, reads, writes
+from labs_utils.hub_server.errors import HubError, bad_request, too_large
+from labs_utils.hub_server.names import KINDS, SHA256, file_path
+
+_LARGEST_REGULAR = 1024 * 1024
+_PIECE = 2 * 1024 * 1024
+_HOURS = 12
+
+
+def preupload(call: Call) -> Response:
+    """For each file, whether it goes into the commit itself or as an LFS upload, and what is stored under its name."""
+    check_contributor(call)
+    files, ignored = call.files, _ignored(call)
+    answers = []
+    for one in _objects(call, "files"):
+        path = file_path(one.get("path"))
+        lfs = _is_large(path, one)
+        entry = files.get(path)
+        known = (entry.sha256 if entry.lfs else entry.oid) if entry else None
+        shown = {"path": one["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": ignored(path)}
+        answers.append(shown | ({"oid": known} if known else {}))
+    return JSONResponse({"files": answers, "commitOid": call.commit})
+
+
+def check_contributor(call: Call) -> None:
+    """Raise unless the caller may send content: the owner, or with `create_pr` anyone whose token writes."""
+    opens_pull_request = call.flag("create_pr") or call.revision.startswith(history.PULLS)
+    if opens_pull_request and call.caller is not None:
+        repos.check_write_token(call.caller)
+        call.repo["id"]
+    else:
+        call.writable()
+
+
+def _objects(call: Call, name: str) -> list[dict]:
+    found = call.json.get(name)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise bad_request(f"{name} is not a list of objects.")
+    if len(found) > call.store.limits.operations:
+        raise too_large(f"{name} has {len(found):,} elements; {call.store.limits.operations:,} are allowed at once.")
+    return found
+
+
+def _is_large(path: str, described: dict) -> bool:
+    size, sample = described.get("size"), described.get("sample")
+    suffix = path.rpartition(".")[2].lower()
+    too_long = isinstance(size, int) and size > _LARGEST_REGULAR
+    # "AA" is how base64 writes two zero bytes that begin a group of three; text has none.
+    binary = isinstance(sample, str) and any(sample[at : at + 2] == "AA" for at in range(0, min(len(sample), 684), 4))
+    return suffix in repos.BINARY_SUFFIXES or too_long or binary
+
+
+def _ignored(call: Call):
+    """What a .gitignore that is part of the upload leaves out. Plain patterns only: no `!`, no `**`."""
+    text = call.text("gitIgnore")
+    lines = [line.strip() for line in text.splitlines()]
+    patterns = [line.strip("/") for line in lines if line and not line.startswith(("#", "!"))]
+
+    def ignored(path: str) -> bool:
+        parts = path.split("/")
+        return any(
+            fnmatch.fnmatchcase(path, pattern) or any(fnmatch.fnmatchcase(part, pattern) for part in parts)
+            for pattern in patterns
+        )
+
+    return ignored
+
+
+def batch(call: Call) -> Response:
+    """Where to upload each object, or nothing to do for one that this repository has already."""
+    if call.json.get("operation") != "upload":
+        raise bad_request("Only uploads are served by the LFS batch; download from /resolve/.")
+    repo = call.repo
+    repos.check_write_token(call.caller)  # it may be for a pull request; the commit asks who may commit where
+    answers, more = [], 0
+    for one in _objects(call, "objects"):
+        oid, size = _named(one)
+        if size > call.store.limits.file:
+            raise too_large(f"A file of {size:,} bytes is too large; {call.store.limits.file:,} are allowed.")
+        answer = {"oid": oid, "size": size, "authenticated": True}
+        if call.store.held(repo["id"], oid) is None:
+            answer["actions"] = _actions(call, repo["id"], oid, size)
+            more += size
+        answers.append(answer)
+    call.store.check_quota(repo["id"], more)
+    return JSONResponse({"transfer": "basic", "objects": answers}, media_type="application/vnd.git-lfs+json")
+
+
+def _named(one: dict) -> tuple[str, int]:
+    oid, size = one.get("oid"), one.get("size")
+    if not isinstance(oid, str) or not SHA256.fullmatch(oid):
+        raise bad_request("An object's oid is not a sha256 in hexadecimal.")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**60:
+        raise bad_request("An object's size is not a number of bytes.")
+    return oid, size
+
+
+def _actions(call: Call, repo: int, oid: str, size: int) -> dict:
+    """A client sends the content without its token, so the address itself carries the permission."""
+    query = {"repo": repo, "size": size, "until": int(time.time()) + _HOURS * 3600}
+    query["signature"] = _signature(call.request, oid, query)
+    verify = f"{call.base}/{repos.address(call.repo)}.git/info/lfs/objects/verify"
+    return {
+        "upload": {"href": f"{call.base}/lfs/{oid}?{urlencode(query)}", "header": {}},
+        "verify": {"href": verify, "header": {}},
+    }
+
+
+def _signature(request: Request, oid: str, query: dict) -> str:
+    text = f"{oid}:{query['repo']}:{query['size']}:{query['until']}"
+    return hmac.new(request.app.state.secret, text.encode(), "sha256").hexdigest()
+
+
+async def upload(request: Request) -> Response:
+    """Stream content to the disk, hashing on the way; keep it only if it is what was announced."""
+    oid, query = (
+        request.path_params["oid"],
+        {key: request.query_params.get(key, "") for key in ("repo", "size", "until")},
+    )
+    given = request.query_params.get("signature", "")
+    if not hmac.compare_digest(given.encode(), _signature(request, oid, query).encode()):
+        raise HubError(403, "This upload address is not valid; ask the LFS batch for a new one.")
+    if int(query["until"]) < time.time():
+        raise HubError(403, "This upload address has expired; ask the LFS batch for a new one.")
+    store, size = request.app.state.store, int(query["size"])
+    arrived = await run_in_threadpool(store.blobs.receive)
+    try:
+        await _receive(request, arrived, size)
+        await run_in_threadpool(_keep, store, arrived, int(query["repo"]), oid, size)
+    finally:
+        await run_in_threadpool(arrived.discard)
+    return Response(headers={"ETag": f'"{oid}"'})
+
+
+async def _receive(request: Request, arrived: Incoming, size: int) -> None:
+    """Hash and write one piece on a thread while the next one comes in: never more than two are in memory."""
+    waiting, writing, total, kept = [], None, 0, 0
+    try:
+        async for part in request.stream():
+            waiting.append(part)
+            total += len(part)
+            if total > size:
+                raise bad_request(f"More than the {size:,} bytes that were announced.")
+            if total - kept >= _PIECE:
+                if writing is not None:
+                    await writing
+                writing = asyncio.ensure_future(run_in_threadpool(arrived.write, *waiting))
+                waiting, kept = [], total
+    finally:
+        if writing is not None:  # whatever happens, no thread goes on writing to a file that is given up
+            await writing
+    await run_in_threadpool(arrived.write, *waiting)
+
+
+def _keep(store, arrived: Incoming, repo: int, oid: str, size: int) -> None:
+    arrived.finish()
+    if (arrived.sha256, arrived.size) != (oid, size):
+        raise bad_request(
+            f"Announced were {size:,} bytes with sha256 {oid}, but {arrived.size:,} with {arrived.sha256} arrived."
+        )
+    store.blobs.settle([arrived])
+    with store.database.writing() as db:
+        if db.execute("SELECT 1 FROM repos WHERE id = ?", (repo,)).fetchone() is None:
+            raise HubError(404, "The repository was deleted meanwhile.", "RepoNotFound")
+        store.hold(repo, arrived)
+
+
+def verify(call: Call) -> Response:
+    """Whether an upload arrived."""
+    oid, size = _named(call.json)
+    if call.store.held(call.repo["id"], oid) != size:
+        raise HubError(404, f"{oid} did not arrive; upload it again.")
+    return JSONResponse({"ok": True})
+
+
+def uploaded(call: Call) -> Response:
+    """The LFS files in the newest commits of all branches and tags."""
+    repo, found = call.repo, {}
+    with call.store.database.reading() as db:
+        for ref in db.execute("SELECT * FROM refs WHERE repo = ? ORDER BY name", (repo["id"],)).fetchall():
+            for path, entry in history.files(call.store, repo["id"], ref["commit_id"]).items():
+                if entry.lfs:
+                    found.setdefault(entry.sha256, _uploaded(repo, ref["name"], path, entry))
+    page, headers = next_page(call, list(found.values()), 1000, call.number("cursor", 0, 10**9))
+    return JSONResponse(page, headers=headers)
+
+
+def _uploaded(repo, ref: str, path: str, entry: history.Entry) -> dict:
+    return {
+        "fileOid": entry.sha256,
+        "filename": path,
+        "oid": entry.sha256,
+        "pushedAt": f"{repo['modified'][:23]}Z",
+        "ref": ref,
+        "size": entry.size,
+    }
+
+
+def duplicate(call: Call) -> Response:
+    """Let another repository of the caller hold content of this one: a copy without sending a byte."""
+    source, target = call.repo, call.json.get("target")
+    if not isinstance(target, dict) or target.get("type") not in KINDS.values():
+        raise bad_request("target is not a repository.")
+    owner, _, name = str(target.get("name")).partition("/")
+    with call.store.database.reading() as db:
+        repo = repos.find(db, target["type"], owner, name, call.caller)
+        repos.check_writer(repo, call.caller)
+        named = {entry.sha256: entry.size for commit in _heads(db, source) for entry in
+                 history.files(call.store, source["id"], commit).values()}  # fmt: skip
+        failed = []
+        for one in _objects(call, "files"):
+            sha256 = str(one.get("sha256"))
+            if sha256 not in named:
+                failed.append({"sha256": sha256[:64], "error": "not a file of this repository"})
+                continue
+            if call.store.held(repo["id"], sha256) is None:
+                call.store.check_quota(repo["id"], named[sha256])
+                db.execute("INSERT INTO holdings VALUES (?, ?, ?)", (repo["id"], sha256, named[sha256]))
+    return JSONResponse({"success": [], "failed": failed})
+
+
+def _heads(db, repo) -> list[str]:
+    return [row["commit_id"] for row in db.execute("SELECT commit_id FROM refs WHERE repo = ?", (repo["id"],))]
+
+
+_REPO = "/api/{kinds}/{owner}/{name}"
+_GIT = "/{owner}/{name}.git/info/lfs/objects"
+
+routes = [
+    Route(f"{_REPO}/preupload/{{revision}}", reads(preupload), methods=["POST"]),
+    Route(f"{_REPO}/lfs-files", reads(uploaded)),
+    Route(f"{_REPO}/lfs-files/duplicate", writes(duplicate), methods=["POST"]),
+    Route("/lfs/{oid}", upload, methods=["PUT"]),
+    *(Route(f"{start}{_GIT}/batch", reads(batch), methods=["POST"]) for start in ("/{kinds}", "")),
+    *(Route(f"{start}{_GIT}/verify", reads(verify), methods=["POST"]) for start in ("/{kinds}", "")),
+]

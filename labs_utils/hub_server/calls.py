@@ -1,0 +1,233 @@
+"""One request: who asks, for which repository and revision, with which words; and how an answer is made of a function.
+
+Handlers are plain functions of a `Call`. They run on a thread, inside a transaction, so that no request waits for
+another one's disk, and what a handler reads belongs together.
+"""
+
+import functools
+import json
+import sqlite3
+from collections.abc import Callable
+from urllib.parse import parse_qs, quote, unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from labs_utils.hub_server import auth, history, repos
+from labs_utils.hub_server.errors import HubError, bad_request, repo_not_found, too_large
+from labs_utils.hub_server.names import KINDS, file_path
+from labs_utils.hub_server.store import Store
+
+
+class Call:
+    """A request and what it stands for.
+
+    Attributes:
+        store: the state of the server.
+        caller: who asks, None without a token.
+        request: Starlette's request.
+        body: its whole body, for routes that take a small one.
+    """
+
+    def __init__(self, request: Request, body: bytes = b""):
+        self.request, self.body = request, body
+        self.store: Store = request.app.state.store
+        self.caller = auth.caller(self.store.database, request.headers.get("authorization"))
+        self._after: list[Callable[[], object]] = []
+
+    @property
+    def base(self) -> str:
+        """The server's address as the client wrote it."""
+        return str(self.request.base_url).rstrip("/")
+
+    def part(self, name: str) -> str:
+        """A part of the address, decoded. The router leaves `%2F` alone, as a branch may be called `a/b`."""
+        try:
+            return unquote(self.request.path_params[name], errors="strict")
+        except UnicodeDecodeError:
+            raise bad_request("The address is not UTF-8.") from None
+
+    def query(self, name: str, default: str = "") -> str:
+        """A parameter after the question mark."""
+        return self.request.query_params.get(name, default)
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A parameter that counts something, between 0 and `most`."""
+        text = self.query(name)
+        return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 10 else default
+
+    def flag(self, name: str) -> bool:
+        """A parameter that is on or off; Python's clients write True and 1."""
+        return self.query(name).lower() in ("1", "true")
+
+    @functools.cached_property
+    def json(self) -> dict:
+        """The body, a JSON object."""
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise bad_request("The body is not JSON.") from None
+        if not isinstance(found, dict):
+            raise bad_request("The body is not a JSON object.")
+        return found
+
+    @property
+    def form(self) -> dict[str, list]:
+        """The body as names with lists of values, from a form or from JSON."""
+        if self.request.headers.get("content-type", "").startswith("application/json"):
+            return {key: value if isinstance(value, list) else [value] for key, value in self.json.items()}
+        try:
+            return parse_qs(self.body.decode(), errors="strict", max_num_fields=20_000)
+        except ValueError:
+            raise bad_request("The body is not a form.") from None
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string in the JSON body, cut to the length that is allowed."""
+        value = self.json.get(name)
+        value = default if value is None else value
+        if not isinstance(value, str):
+            raise bad_request(f"{name} is not a string.")
+        return value.encode("utf-8", "replace")[: self.store.limits.text].decode("utf-8", "ignore")
+
+    @functools.cached_property
+    def repo(self) -> sqlite3.Row:
+        """The repository in the address, if the caller may see it."""
+        kind = KINDS.get(self.request.path_params.get("kinds", "models"))
+        if kind is None:
+            raise no_route(self.request)
+        with self.store.database.reading() as db:
+            return repos.find(db, kind, self.part("owner"), self.part("name"), self.caller)
+
+    def writable(self) -> sqlite3.Row:
+        """The repository in the address, if the caller may change it."""
+        if self.caller is None:  # a public repository is no secret, but who may write to it is to be known first
+            raise repo_not_found(False) if not self._is_public() else HubError(401, "Log in first: this needs a token.")
+        repos.check_writer(self.repo, self.caller)
+        return self.repo
+
+    def _is_public(self) -> bool:
+        try:
+            return bool(self.repo["id"])
+        except HubError:
+            return False
+
+    @property
+    def revision(self) -> str:
+        """The revision in the address; main where the address has none."""
+        return self.part("revision") if "revision" in self.request.path_params else "main"
+
+    @functools.cached_property
+    def commit(self) -> str:
+        """The commit that the revision names."""
+        with self.store.database.reading() as db:
+            return history.resolve(db, self.repo["id"], self.revision)
+
+    @property
+    def files(self) -> history.Files:
+        """The files of that commit."""
+        return history.files(self.store, self.repo["id"], self.commit)
+
+    @property
+    def path(self) -> str:
+        """The path in the address; empty for the repository's own folder."""
+        text = self.part("path").strip("/") if "path" in self.request.path_params else ""
+        return file_path(text) if text else ""
+
+    def afterwards(self, work: Callable[[], object]) -> None:
+        """Do `work` when the transaction is through."""
+        self._after.append(work)
+
+    def finish(self) -> None:
+        """Do what was left for afterwards."""
+        while self._after:
+            self._after.pop()()
+
+
+def reads(handler: Callable[[Call], Response]):
+    """A route for a handler that changes nothing."""
+
+    def work(request: Request, body: bytes) -> Response:
+        call = Call(request, body)
+        with call.store.database.reading():
+            return handler(call)
+
+    return _route(handler, work)
+
+
+def writes(handler: Callable[[Call], Response]):
+    """A route for a handler that changes something: all of it or nothing."""
+
+    def work(request: Request, body: bytes) -> Response:
+        call = Call(request, body)
+        with call.store.database.writing():
+            answer = handler(call)
+        call.finish()
+        return answer
+
+    return _route(handler, work)
+
+
+def _route(handler: Callable, work: Callable[[Request, bytes], Response]):
+    @functools.wraps(handler)
+    async def route(request: Request) -> Response:
+        body = b"" if request.method in ("GET", "HEAD") else await small_body(request)
+        return await run_in_threadpool(work, request, body)
+
+    return route
+
+
+async def small_body(request: Request) -> bytes:
+    """The whole body of a request that is not meant to carry content; 413 beyond the limit."""
+    most, parts, size = request.app.state.store.limits.body, [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= most:  # the rest is read and dropped: a client that is still sending would not hear the answer
+            parts.append(part)
+        elif size > 4 * most:
+            break
+    if size > most:
+        raise too_large(f"The request has more than {most:,} bytes. Send large files as LFS uploads.")
+    return b"".join(parts)
+
+
+def no_route(request: Request) -> HubError:
+    """There is nothing at this address."""
+    return HubError(404, f"This server has no {request.method} {request.scope['path'][:200]}")
+
+
+def next_page(call: Call, items: list, size: int, offset: int) -> tuple[list, dict]:
+    """One page of `items` and the `Link` header that leads to the next one, if there is one."""
+    page = items[offset : offset + size]
+    if offset + size >= len(items):
+        return page, {}
+    return page, link(call, offset + size)
+
+
+def link(call: Call, offset: int) -> dict:
+    """A `Link` header to the same request from `offset` on."""
+    kept = [(key, value) for key, value in call.request.query_params.multi_items() if key != "cursor"]
+    query = "&".join(
+        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in [*kept, ("cursor", str(offset))]
+    )
+    path = quote(call.request.scope["path"], safe="/%")
+    return {"Link": f'<{call.base}{path}?{query}>; rel="next"'}
+
+
+async def as_answer(request: Request, error: HubError) -> Response:
+    """An error in the Hub's form: a JSON body, and the code in a header, where a HEAD request has it too."""
+    message = str(error)
+    # A header holds no control characters and no space at its ends; the client ends the sentence itself.
+    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in message[:500])
+    headers = {"X-Error-Message": printable.strip().removesuffix(".")}
+    if error.code:
+        headers["X-Error-Code"] = error.code
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="Authentication required"'
+    body = {"error": message, **{key: value for key, value in error.body.items() if key != "there"}}
+    return JSONResponse(body, error.status, {**headers, **error.headers})
+
+
+async def gone(request: Request, error: ClientDisconnect) -> Response:
+    """The client hung up while it was sending; nobody reads this."""
+    return Response(status_code=400)

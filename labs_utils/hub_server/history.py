@@ -1,0 +1,210 @@
+"""Commits, each with its complete list of files, and the names that point at them: branches, tags, pull requests."""
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from typing import NamedTuple
+
+from labs_utils.hub_server.auth import now
+from labs_utils.hub_server.errors import HubError, bad_request, entry_not_found, revision_not_found, too_large
+from labs_utils.hub_server.names import COMMIT
+from labs_utils.hub_server.store import Store
+
+HEADS, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
+
+
+class Entry(NamedTuple):
+    """A file in a commit.
+
+    `oid` is Git's: of the content, or of the pointer file if the content came as an LFS upload (`lfs`). `last` is the
+    commit that changed the file last.
+    """
+
+    oid: str
+    size: int
+    sha256: str
+    lfs: bool
+    last: str = ""
+
+    @property
+    def etag(self) -> str:
+        """What identifies the content in a client's cache, as on the Hub."""
+        return self.sha256 if self.lfs else self.oid
+
+
+Files = dict[str, Entry]
+
+
+def git_oid(content: bytes) -> str:
+    """Git's name of a file's content.
+
+    >>> git_oid(b"")
+    'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
+    """
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def pointer(sha256: str, size: int) -> bytes:
+    """The small file that stands in Git for an LFS upload."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+
+
+def lfs_entry(sha256: str, size: int) -> Entry:
+    """The entry of content that came as an LFS upload."""
+    return Entry(git_oid(pointer(sha256, size)), size, sha256, True)
+
+
+def resolve(db: sqlite3.Connection, repo: int, revision: str) -> str:
+    """Return the commit that a branch, tag, full ref or commit id names.
+
+    Raises:
+        HubError: RevisionNotFound.
+    """
+    names = [revision] if revision.startswith("refs/") else [HEADS + revision, TAGS + revision]
+    for name in names:
+        row = db.execute("SELECT commit_id FROM refs WHERE repo = ? AND name = ?", (repo, name)).fetchone()
+        if row:
+            return row["commit_id"]
+    if COMMIT.fullmatch(revision):
+        row = db.execute("SELECT id FROM commits WHERE repo = ? AND id = ?", (repo, revision)).fetchone()
+        if row:
+            return row["id"]
+    raise revision_not_found(revision)
+
+
+def files(store: Store, repo: int, commit: str) -> Files:
+    """The complete list of a commit's files, by path in order. Treat it as read-only: it is shared."""
+    known = store.snapshots.get((repo, commit))
+    if known is None:
+        with store.database.reading() as db:
+            question = "SELECT files FROM snapshots WHERE repo = ? AND commit_id = ?"
+            row = db.execute(question, (repo, commit)).fetchone()
+        listed = json.loads(zlib.decompress(row["files"]))
+        known = {path: Entry(oid, size, sha, bool(lfs), last) for path, oid, size, sha, lfs, last in listed}
+        store.snapshots.put((repo, commit), known)
+    return known
+
+
+def branch_ref(revision: str) -> str:
+    """The ref that a commit to this revision moves: a branch, or a pull request's.
+
+    >>> branch_ref("main"), branch_ref("refs/pr/1")
+    ('refs/heads/main', 'refs/pr/1')
+    """
+    if revision.startswith(TAGS) or COMMIT.fullmatch(revision):
+        raise bad_request(f"{revision} is fixed: commit to a branch or to a pull request.")
+    return revision if revision.startswith("refs/") else HEADS + revision
+
+
+def commit(
+    store: Store, repo: int, ref: str, parent: str | None, new: Files, author: str, title: str, message=""
+) -> str:
+    """Write a commit with exactly the files `new`, move `ref` to it and return its id. Call it inside a writing block.
+
+    The id is computed from the files, the parent, the author, the time and the words: the same commit has the same id.
+    """
+    if len(new) > store.limits.files:
+        raise too_large(f"The revision would have {len(new):,} files; {store.limits.files:,} are allowed.")
+    date = now()
+    listed = [[path, *entry[:4]] for path, entry in sorted(new.items())]
+    text = json.dumps([listed, parent, author, date, title, message])
+    commit_id = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    before = files(store, repo, parent) if parent else {}
+    for line in listed:
+        old = before.get(line[0])
+        line.append(old.last if old and list(old[:4]) == line[1:] else commit_id)
+    packed = zlib.compress(json.dumps(listed).encode(), 1)
+    with store.database.reading() as db:
+        db.execute(
+            "INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (repo, commit_id, parent, author, date, title, message),
+        )
+        db.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (repo, commit_id, packed))
+        move(db, repo, ref, commit_id)
+        db.execute("UPDATE repos SET modified = ? WHERE id = ?", (date, repo))
+    return commit_id
+
+
+def move(db: sqlite3.Connection, repo: int, ref: str, commit_id: str) -> None:
+    """Let `ref` point at a commit."""
+    db.execute("INSERT OR REPLACE INTO refs VALUES (?, ?, ?)", (repo, ref, commit_id))
+
+
+def applied(old: Files, changes: list[tuple]) -> Files:
+    """Return `old` after the changes, in their order: `("put", path, entry)`, `("file", path)`, `("folder", path)`.
+
+    Raises:
+        HubError: a file to delete isn't there, or a path is a file and a folder at once.
+    """
+    new = dict(old)
+    for kind, path, *rest in changes:
+        if kind == "put":
+            new[path] = rest[0]
+        elif kind == "file":
+            if new.pop(path, None) is None:
+                raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+        else:
+            inside = [one for one in new if one.startswith(f"{path}/")]
+            if not inside:
+                raise entry_not_found(path)
+            for one in inside:
+                del new[one]
+    _check_folders(new)
+    return new
+
+
+def _check_folders(new: Files) -> None:
+    folders = set()
+    for path in new:
+        while "/" in path and path.rpartition("/")[0] not in folders:
+            path = path.rpartition("/")[0]
+            folders.add(path)
+    clash = next((path for path in new if path in folders), None)
+    if clash is not None:
+        raise bad_request(f"{clash} would be a file and a folder at the same time.")
+
+
+def log(db: sqlite3.Connection, repo: int, commit_id: str, limit: int, offset: int) -> list[sqlite3.Row]:
+    """The commits from `commit_id` back to the first, newest first."""
+    question = """WITH RECURSIVE line(id, parent, author, date, title, message, depth) AS (
+            SELECT id, parent, author, date, title, message, 0 FROM commits WHERE repo = :repo AND id = :start
+            UNION ALL
+            SELECT c.id, c.parent, c.author, c.date, c.title, c.message, depth + 1
+            FROM commits c JOIN line ON c.repo = :repo AND c.id = line.parent)
+        SELECT * FROM line ORDER BY depth LIMIT :limit OFFSET :offset"""
+    return db.execute(question, {"repo": repo, "start": commit_id, "limit": limit, "offset": offset}).fetchall()
+
+
+def squash(store: Store, repo: int, branch: str, author: str, title: str) -> list[str]:
+    """Make the branch's history one commit; forget what no ref reaches. Return the content that may now be unneeded.
+
+    Call it inside a writing block.
+
+    Raises:
+        HubError: RevisionNotFound.
+    """
+    with store.database.reading() as db:
+        head = resolve(db, repo, HEADS + branch)
+        commit(store, repo, HEADS + branch, None, files(store, repo, head), author, title)
+        unreached = f"repo = :repo AND {{}} NOT IN ({_REACHED})"
+        for table, column in (("commits", "id"), ("snapshots", "commit_id")):
+            db.execute(f"DELETE FROM {table} WHERE {unreached.format(column)}", {"repo": repo})
+        return _release(store, db, repo)
+
+
+_REACHED = """WITH RECURSIVE line(id) AS (
+    SELECT commit_id FROM refs WHERE repo = :repo
+    UNION SELECT base FROM discussions WHERE repo = :repo AND base IS NOT NULL
+    UNION SELECT parent FROM commits JOIN line ON commits.repo = :repo AND commits.id = line.id
+        WHERE parent IS NOT NULL) SELECT id FROM line"""
+
+
+def _release(store: Store, db: sqlite3.Connection, repo: int) -> list[str]:
+    """Drop the repository's hold on content that none of its commits names."""
+    commits = [row["id"] for row in db.execute("SELECT id FROM commits WHERE repo = ?", (repo,))]
+    needed = {entry.sha256 for one in commits for entry in files(store, repo, one).values()}
+    held = {row["sha256"] for row in db.execute("SELECT sha256 FROM holdings WHERE repo = ?", (repo,))}
+    for sha256 in held - needed:
+        db.execute("DELETE FROM holdings WHERE repo = ? AND sha256 = ?", (repo, sha256))
+    return list(held - needed)

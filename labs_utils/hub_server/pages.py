@@ -1,0 +1,222 @@
+"""What a browser sees: repositories, cards, files, histories, differences and pull requests. It only shows.
+
+A browser sends no token, so private repositories are not here. Nothing runs in these pages: no script, no style and no
+picture from anywhere else; a card's own HTML is shown as text.
+"""
+
+import difflib
+import functools
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+import mistune
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from labs_utils.hub_server import cards, discussions, history, repos
+from labs_utils.hub_server.calls import Call, no_route, reads
+from labs_utils.hub_server.errors import HubError, entry_not_found
+from labs_utils.hub_server.names import KINDS
+
+_FOLDER = Path(__file__).with_name("templates")
+_LARGEST = 200_000  # bytes of a file that a page shows; more is for `hf download`
+_HISTORY = 100  # commits on a page
+_SAFE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_markdown = mistune.create_markdown(escape=True, plugins=["table", "strikethrough", "url", "task_lists"])
+
+
+def _size(count: int) -> str:
+    """Bytes for people.
+
+    >>> _size(512), _size(90_868_376)
+    ('512 B', '90.9 MB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 1000 or unit == "GB":
+            break
+    return f"{count:.1f} {unit}"
+
+
+_templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+_templates.filters |= {"size": _size, "address": repos.address, "segment": lambda text: quote(text, safe="/")}
+_templates.globals["when"] = lambda text: f"{text[:10]} {text[11:16]}"
+
+
+def _page(template: str, status: int = 200, **shown) -> Response:
+    return HTMLResponse(_templates.get_template(template).render(**shown), status, _SAFE)
+
+
+def page(handler):
+    """A route for a page; what goes wrong is a page, too."""
+
+    @functools.wraps(handler)
+    def shown(call: Call) -> Response:
+        if call.request.scope["path"].startswith("/api/"):  # a client asks, and wants to be answered in its own form
+            raise no_route(call.request)
+        try:
+            return handler(call)
+        except HubError as error:
+            return _page("error.html", 404 if error.status == 401 else error.status, error=error)
+
+    return reads(shown)
+
+
+def home(call: Call) -> Response:
+    """All public repositories, the newest first; `?search=` narrows."""
+    wanted, groups = call.query("search").strip().lower(), {}
+    with call.store.database.reading() as db:
+        for kinds, kind in KINDS.items():
+            rows = sorted(repos.visible(db, kind, None), key=lambda row: row["modified"], reverse=True)
+            groups[kinds] = [
+                {"repo": row, "name": repos.full_name(row), "about": json.loads(row["about"])}
+                for row in rows
+                if wanted in repos.full_name(row).lower()
+            ]
+    return _page("home.html", groups=groups, search=wanted)
+
+
+def _repo(call: Call, template: str, tab: str, **shown) -> Response:
+    """A page of one repository: its head, its tabs, and the template's own part."""
+    with call.store.database.reading() as db:
+        names = [row["name"] for row in db.execute("SELECT name FROM refs WHERE repo = ?", (call.repo["id"],))]
+        threads = db.execute("SELECT COUNT(*) FROM discussions WHERE repo = ?", (call.repo["id"],)).fetchone()[0]
+    about, commit = json.loads(call.repo["about"]), call.commit
+    return _page(
+        template, repo=call.repo, name=repos.full_name(call.repo), about=about, tab=tab, threads=threads, commit=commit,
+        revision=call.revision, branches=_short(names, history.HEADS), tags=_short(names, history.TAGS), **shown,
+    )  # fmt: skip
+
+
+def _short(names: list[str], prefix: str) -> list[str]:
+    return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
+def card(call: Call) -> Response:
+    """The README of the main branch, with its metadata."""
+    text = _read(call, call.files.get("README.md"))
+    body = _markdown(cards.body(text)) if text is not None else None
+    return _repo(call, "card.html", "card", body=body)
+
+
+def tree(call: Call) -> Response:
+    """A folder at a revision."""
+    prefix = f"{call.path}/" if call.path else ""
+    below = {path[len(prefix) :]: entry for path, entry in call.files.items() if path.startswith(prefix)}
+    if prefix and not below:
+        raise entry_not_found(call.path)
+    folders = sorted({path.partition("/")[0] for path in below if "/" in path})
+    files = [(path, entry) for path, entry in sorted(below.items()) if "/" not in path]
+    return _repo(call, "tree.html", "files", path=call.path, folders=folders, files=files)
+
+
+def blob(call: Call) -> Response:
+    """One file: its text, or what it is."""
+    if call.path not in call.files:
+        raise entry_not_found(call.path)
+    entry = call.files[call.path]
+    return _repo(call, "blob.html", "files", path=call.path, entry=entry, text=_read(call, entry))
+
+
+def _read(call: Call, entry: history.Entry | None) -> str | None:
+    """The text of a file; None for none, for a large one, and for bytes that are no text."""
+    if entry is None or entry.size > _LARGEST:
+        return None
+    content = call.store.blobs.path(entry.sha256).read_bytes()
+    try:
+        return None if b"\0" in content else content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def commits(call: Call) -> Response:
+    """The history of a revision, the newest first."""
+    with call.store.database.reading() as db:
+        rows = history.log(db, call.repo["id"], call.commit, _HISTORY, 0)
+    return _repo(call, "commits.html", "history", rows=rows)
+
+
+def commit(call: Call) -> Response:
+    """What one commit changed."""
+    with call.store.database.reading() as db:
+        row = history.log(db, call.repo["id"], call.commit, 1, 0)[0]
+    before = history.files(call.store, call.repo["id"], row["parent"]) if row["parent"] else {}
+    return _repo(call, "commit.html", "history", row=row, changes=_changes(call, before, call.files))
+
+
+def _changes(call: Call, before: history.Files, after: history.Files) -> list[dict]:
+    """Every file that differs, with the lines of the difference where both sides are text."""
+    changes = []
+    for path in sorted(before.keys() | after.keys()):
+        old, new = before.get(path), after.get(path)
+        if old and new and old.sha256 == new.sha256:
+            continue
+        texts = [_read(call, entry) if entry else "" for entry in (old, new)]
+        lines = None
+        if None not in texts and len(changes) < 50:
+            found = difflib.unified_diff(*(text.splitlines() for text in texts), lineterm="", n=3)
+            lines = [(line[:1], line[1:]) for line in list(found)[2:]]
+        changes.append({"path": path, "old": old, "new": new, "lines": lines})
+    return changes
+
+
+def threads(call: Call) -> Response:
+    """Discussions and pull requests."""
+    with call.store.database.reading() as db:
+        rows = db.execute("SELECT * FROM discussions WHERE repo = ? ORDER BY num DESC", (call.repo["id"],)).fetchall()
+    return _repo(call, "threads.html", "threads", rows=rows)
+
+
+def thread(call: Call) -> Response:
+    """One discussion or pull request, with what happened in it and, of a pull request, what it would change."""
+    number = call.part("num")
+    if not (number.isascii() and number.isdigit() and len(number) < 9):
+        raise no_route(call.request)
+    with call.store.database.reading() as db:
+        row = discussions.find(db, call.repo["id"], int(number))
+        events = [(event, json.loads(event["data"])) for event in discussions.events(db, call.repo["id"], row["num"])]
+        changes = None
+        if row["is_pull_request"] and row["base"]:
+            head = history.resolve(db, call.repo["id"], f"{history.PULLS}{row['num']}")
+            sides = [history.files(call.store, call.repo["id"], one) for one in (row["base"], head)]
+            changes = _changes(call, *sides)
+    return _repo(call, "thread.html", "threads", row=row, events=events, changes=changes)
+
+
+async def style(request: Request) -> Response:
+    """The one style sheet."""
+    return Response((_FOLDER / "hub.css").read_bytes(), headers={**_SAFE, "Content-Type": "text/css; charset=utf-8"})
+
+
+_PARTS = (
+    ("", card),
+    ("/tree/{revision}", tree),
+    ("/tree/{revision}/{path:path}", tree),
+    ("/blob/{revision}/{path:path}", blob),
+    ("/commits/{revision}", commits),
+    ("/commit/{revision}", commit),
+    ("/discussions", threads),
+    ("/discussions/{num}", thread),
+)
+
+routes = [
+    Route("/", page(home)),
+    Route("/static/hub.css", style),
+    *(
+        Route(f"{start}/{{owner}}/{{name}}{part}", page(handler))
+        for start in ("", "/{kinds}")  # in this order: /owner/name/discussions is no repository called "discussions"
+        for part, handler in _PARTS
+    ),
+]

@@ -1,0 +1,326 @@
+"""The views in a real JupyterLab and in static HTML, with the network off."""
+
+import re
+import time
+
+import nbformat
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+import labs_utils as lab
+from labs_utils.attention_maps import coding
+from labs_utils.chapters import chapters
+from tests.helpers.test_attention import random_attention
+from tests.support import browser as real
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(real.CHROMIUM is None, reason=real.MISSING),
+    pytest.mark.xdist_group("browser"),
+]
+
+TEXT, PAIR = "The cat </script> sat on the mat 🙂", "<b>It</b> slept."
+VIEWS = ("heads", "model", "matrix", "query_key", "cross")
+QUIZ = min(number for number, one in chapters().items() if one.table("quiz"))
+
+CELLS = [
+    f"""
+import torch, labs_utils as lab
+from transformers import AutoModel, AutoTokenizer, MarianConfig, MarianMTModel
+encoder = lab.checkpoint("encoder")
+tokenizer = AutoTokenizer.from_pretrained(encoder)
+model = AutoModel.from_pretrained(encoder)
+seen = lab.attention(model, tokenizer, {TEXT!r}, {PAIR!r})
+torch.manual_seed(0)
+sizes = {{f"{{side}}_{{name}}": value for side in ("encoder", "decoder")
+         for name, value in {{"layers": 2, "attention_heads": 4, "ffn_dim": 32}}.items()}}
+translator = MarianMTModel(MarianConfig(vocab_size=30522, d_model=32, pad_token_id=0, eos_token_id=102,
+                                        decoder_start_token_id=0, **sizes))
+translation = lab.attention(translator, tokenizer, "the cat sat", target="le chat est assis")
+layers = [layer[None] for layer in seen.data["encoder"]]
+""",
+    "seen.heads(layer=1)",
+    "seen.model()",
+    "seen.matrix(layer=2, head=5)",
+    "seen.query_key(layer=2, head=5, token=3)",
+    "translation.cross()",
+    'lab.bertviz_head_view(layers, seen.tokens["encoder"])',
+    'lab.bertviz_model_view(layers, seen.tokens["encoder"])',
+    "lab.tokens(tokenizer, 'Tokenizers cut 🙂')",
+    "lab.compare_tokenizers({'one': tokenizer, 'two': tokenizer}, 'Tokenizers cut')",
+    "lab.shapes(model, depth=2, **tokenizer('hi', return_tensors='pt'))",
+    *([f"lab.quiz({QUIZ!r})"] if QUIZ else []),
+]
+
+COLOURS = """() => {
+  const canvas = document.querySelector("canvas");
+  const pixels = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  return new Set(pixels).size;
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with real.browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def notebook(chromium, tmp_path_factory):
+    """A notebook with every view, run in JupyterLab: `(page, watch, path)`."""
+    folder = tmp_path_factory.mktemp("lab")
+    path = folder / "views.ipynb"
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
+    # Without a kernel's name JupyterLab would ask for one.
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    with real.jupyterlab(folder) as address, real.offline_page(chromium, height=1000) as (page, watch):
+        real.open_notebook(page, address.format(name=path.name))
+        real.run_all(page)
+        yield page, watch, path
+
+
+@pytest.fixture(scope="module")
+def frames(notebook):
+    return real.frames(notebook[0])
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """The very attention that the notebook shows."""
+    encoder = lab.checkpoint("encoder")
+    return lab.attention(AutoModel.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder), TEXT, PAIR)
+
+
+def point(page, frame, x: float, y: float) -> str:
+    """Move the pointer to (x, y) of a view's canvas; the status line that comes."""
+    real.show(frame)
+    box = frame.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y + 1)  # a pointer that stands still tells the page nothing
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.wait_for_timeout(80)
+    return frame.locator("output").inner_text()
+
+
+def eventually(check):
+    """Try `check` until it holds, for twenty seconds: a busy machine draws late."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return check()
+        except (AssertionError, AttributeError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_draws(frames, view):
+    assert frames[view].evaluate(COLOURS) > 5
+
+
+@pytest.mark.parametrize("title", ["bertviz: head view", "bertviz: model view"])
+def test_bertviz_draws_offline(frames, title):
+    assert frames[title].locator("svg line").count() > 100
+
+
+def test_the_matrix_shows_the_value_under_the_pointer(notebook, frames, seen):
+    frame = frames["matrix"]
+    real.show(frame)
+    place = frame.evaluate("figure.view().places()")
+
+    def shows_the_value(query: int, key: int) -> None:
+        x, y = (place["left"] + (key + 0.5) * place["cell"], place["top"] + (query + 0.5) * place["cell"])
+        text = point(notebook[0], frame, x, y)
+        shown = float(re.search(r": (\d\.\d{4})", text).group(1))
+        assert shown == pytest.approx(seen.data["encoder"][2, 5, query, key].item(), abs=6e-5)
+        column = float(re.search(r"Column sum (\d+\.\d{4})", text).group(1))
+        assert column == pytest.approx(seen.data["encoder"][2, 5, :, key].sum().item(), abs=6e-5)
+
+    for query, key in ((1, 2), (4, 0), (7, 7)):
+        eventually(lambda query=query, key=key: shows_the_value(query, key))
+
+
+def test_the_lines_show_the_strongest_key_and_another_layer(notebook, frames, seen):
+    page, frame = notebook[0], frames["heads"]
+    real.show(frame)
+    frame.locator(".heads button", has_text=re.compile("^3$")).click()
+
+    def shows_the_strongest(layer: int) -> None:
+        text = point(page, frame, 120, 34 + 20 * 2.5)  # the third token
+        assert text.startswith(f"Layer {layer}, head 3")
+        assert f"{seen.data['encoder'][layer, 3, 2].max().item():.4f}" in text
+
+    eventually(lambda: shows_the_strongest(1))
+    before = frame.evaluate("document.querySelector('canvas').toDataURL()")
+    frame.get_by_label("Layer", exact=True).select_option("4")
+    eventually(lambda: shows_the_strongest(4))
+    assert frame.evaluate("document.querySelector('canvas').toDataURL()") != before
+
+
+def test_two_texts_and_special_tokens_can_be_filtered(frames):
+    frame = frames["heads"]
+    real.show(frame)
+    second = frame.evaluate("figure.page.second")
+    frame.get_by_label("Texts", exact=True).select_option("BA")
+    frame.locator("input[type=checkbox]").uncheck()
+    frame.wait_for_timeout(80)
+    assert frame.evaluate("figure.state.pair") == "BA" and second > 0
+    assert frame.evaluate(COLOURS) > 5
+    frame.get_by_label("Texts", exact=True).select_option("all")
+    frame.locator("input[type=checkbox]").check()
+
+
+def test_a_click_holds_a_token_and_keys_move_it(notebook, frames):
+    page, frame = notebook[0], frames["heads"]
+    point(page, frame, 120, 34 + 20 * 1.5)
+    page.mouse.down()
+    page.mouse.up()
+    assert frame.evaluate("figure.state.locked") == {"side": "query", "i": 1}
+    frame.locator("canvas").press("ArrowDown")
+    assert frame.evaluate("figure.state.locked.i") == 2
+    frame.locator("canvas").press("Escape")
+    assert frame.evaluate("figure.state.locked") is None
+
+
+def test_a_head_of_the_grid_is_enlarged_and_left_again_by_keys(frames):
+    frame = frames["model"]
+    real.show(frame)
+    for key in ("ArrowDown", "ArrowRight", "Enter"):
+        frame.locator("canvas").press(key)
+    frame.wait_for_timeout(80)
+    assert frame.evaluate("figure.state.enlarged") == {"l": 1, "h": 1}
+    assert frame.evaluate(COLOURS) > 5
+    frame.locator("canvas").press("Escape")
+    assert frame.evaluate("figure.state.enlarged") is None
+
+
+def test_the_translation_goes_step_by_step(frames):
+    frame = frames["cross"]
+    real.show(frame)
+    frame.get_by_label("One step on").click()
+    frame.locator("canvas").press("ArrowRight")
+
+    def is_at_step_three() -> None:
+        assert frame.locator("output").inner_text().startswith("Step 3 of")
+
+    eventually(is_at_step_three)
+
+
+def test_query_times_key_is_the_score(notebook, frames, seen):
+    frame = frames["query_key"]
+    data = seen.query_key(2, 5, 3).data
+
+    def shows_score_and_weight() -> None:
+        text = point(notebook[0], frame, 40, 92 + 22 * 2.5)  # the name of the third key
+        numbers = re.search(r"score (−?[\d.]+), weight ([\d.]+)", text)
+        assert float(numbers.group(1).replace("−", "-")) == pytest.approx(data["scores"][3, 2].item(), abs=6e-4)
+        assert float(numbers.group(2)) == pytest.approx(seen.data["encoder"][2, 5, 3, 2].item(), abs=6e-5)
+
+    eventually(shows_score_and_weight)
+
+
+def test_the_picture_can_be_taken_along(frames):
+    frame = frames["matrix"]
+    real.show(frame)
+    button = frame.get_by_label("Copy the picture as PNG")
+    button.click()
+    overlay = frame.locator(".overlay img")
+
+    def is_offered() -> None:
+        assert overlay.count() or button.inner_text() == "Copied"
+
+    eventually(is_offered)
+    if overlay.count():
+        assert overlay.get_attribute("src").startswith("data:image/png")
+        frame.get_by_role("button", name="Close").click()
+
+
+def test_the_views_follow_the_theme(notebook, frames):
+    page = notebook[0]
+    for theme in ("Dark", "Light"):
+        page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+        for view in VIEWS:
+            real.show(frames[view])
+            frames[view].wait_for_selector(f"html[data-theme={theme.lower()}]", timeout=10_000, state="attached")
+
+
+def test_the_other_views_draw_too(notebook):
+    page = notebook[0]
+    assert page.get_by_text("characters 0 to").count() == 0  # titles are titles, not text
+    assert page.locator("span[title*='special, token 0']").count() == 1
+    assert page.locator("td[colspan]").count() > 5
+    assert page.get_by_text("output shape").count() == 1
+    if QUIZ:
+        assert page.locator(".jupyter-widgets.jupyter-button, .jupyter-widgets.widget-toggle-button").count() > 3
+
+
+def test_nothing_leaves_this_machine_and_nothing_fails(notebook):
+    _, watch, _ = notebook
+    assert watch.outside == []
+    assert watch.errors == []
+
+
+def test_the_saved_page_draws_offline(chromium, notebook, tmp_path):
+    from nbconvert import HTMLExporter
+
+    page, _, path = notebook
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    saved = nbformat.read(path, as_version=4)
+    assert sum("labs-figure" in str(cell.outputs) for cell in saved.cells) == 7
+    html = tmp_path / "views.html"
+    html.write_text(HTMLExporter().from_notebook_node(saved)[0], encoding="utf-8")
+    with real.offline_page(chromium) as (static, watch):
+        static.goto(html.as_uri(), wait_until="domcontentloaded")
+        found = real.frames(static)
+        for view in VIEWS:
+            assert found[view].evaluate(COLOURS) > 5
+        assert found["bertviz: head view"].locator("svg line").count() > 100
+        assert watch.errors == []  # nbconvert's own page asks for MathJax; its frames ask for nothing
+
+
+def test_the_page_decodes_what_python_encodes(chromium):
+    weights = torch.stack([(torch.randn(2, 20, 25) * 3).softmax(-1), (torch.randn(2, 20, 25) * 0.1).softmax(-1)])
+    with real.offline_page(chromium) as (page, watch):
+        for step in (1e-4, 5e-3, 2e-2):
+            code = coding.encode(weights, step)
+            page.set_content(_heads_with_step(random_attention(weights), step))
+            page.wait_for_selector("html[data-ready]", state="attached")
+            for layer in (0, 1):
+                says = page.evaluate(_PLANES, layer)
+                expected = coding.decode_layer(code["layers"][layer], (2, 20, 25), step, code["wide"])
+                assert torch.tensor(says["planes"]).view(2, 20, 25).numpy() == pytest.approx(expected, abs=2e-6)
+                assert says["top"] == weights[layer, 1].argmax(-1).tolist()
+        assert watch.errors == []
+
+
+_PLANES = """async (layer) => {
+  const { stacks: [stack], layerBytes, plane, strongest } = figure;
+  await layerBytes(stack, layer);
+  return { planes: [0, 1].map((head) => [...plane(stack, layer, head)]),
+           top: Array.from({ length: stack.queries }, (_, q) => strongest(stack, layer, 1, q)) };
+}"""
+
+
+def _heads_with_step(seen, step: float) -> str:
+    from labs_utils.attention_maps import views
+
+    stack = views._stack(seen, "cross", [0, 1], [0, 1], step)
+    return views.figure(
+        "heads", seen, {"stacks": [stack], "layer": 0, "head": None, "note": ""}, None, "test", 400
+    ).html
+
+
+def test_a_page_that_is_too_large_says_what_to_narrow(chromium, monkeypatch):
+    from labs_utils.attention_maps import views
+
+    monkeypatch.setattr(views, "LARGEST", 2 * 3 * 20 * 20)
+    seen = random_attention(torch.rand(5, 3, 20, 20).softmax(-1), kind="encoder")
+    figure = seen.heads(layer=3)
+    assert list(figure.data["encoder"].shape) == [2, 3, 20, 20]
+    with real.offline_page(chromium) as (page, watch):
+        page.set_content(figure.html)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        assert "this shows layers 3 to 4" in page.locator(".note").inner_text()
+        assert page.evaluate(COLOURS) > 5 and watch.errors == []

@@ -1,0 +1,81 @@
+"""Hub mode, end to end, without the internet: a classroom Hub on loopback stands in for the real one.
+
+Under every id of the catalog it serves what the course has offline, at the pinned revision; the notebooks then take the
+path that a connected reader takes: ids, revisions, downloads, a cache that starts empty, and no token.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import HfApi, constants
+
+from labs_utils.hub_server.auth import add_user
+from labs_utils.hub_server.server import Running, environment, serving
+from labs_utils.materials import catalog
+from labs_utils.paths import ROOT
+
+RUN = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
+print("ran", len(notebook.cells), "cells")
+"""
+
+
+def publish(running: Running, tokens: dict, kind: str, role: str, entry: dict) -> None:
+    """Put a role's files under its id, in a commit that is called like the pinned one."""
+    owner, name = entry["hub"].split("/")
+    api, which = HfApi(running.endpoint, token=tokens[owner]), {"repo_id": entry["hub"], "repo_type": kind[:-1]}
+    api.create_repo(**which)
+    folder = (catalog.checkpoint if kind == "models" else catalog.dataset)(role)
+    given = api.upload_folder(folder_path=str(folder), **which).oid
+    with running.store.database.writing() as db:  # no client can choose a commit's id
+        repo = db.execute("SELECT id FROM repos WHERE owner = ? AND name = ?", (owner, name)).fetchone()["id"]
+        for table, column in (("commits", "id"), ("snapshots", "commit_id"), ("refs", "commit_id")):
+            db.execute(
+                f"UPDATE {table} SET {column} = ? WHERE repo = ? AND {column} = ?", (entry["revision"], repo, given)
+            )
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """The environment of a reader in hub mode, whose Hub is a server on loopback that has every id of the catalog."""
+    wanted = [
+        (kind, role, entry) for kind in ("models", "datasets") for role, entry in catalog.entries()[kind].items()
+        if "hub" in entry
+    ]  # fmt: skip
+    with serving(tmp_path_factory.mktemp("hub")) as running, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # uploads go the LFS way, which this server speaks
+        owners = {entry["hub"].partition("/")[0] for _, _, entry in wanted}
+        tokens = {owner: add_user(running.store.database, owner) for owner in owners}
+        for kind, role, entry in wanted:
+            publish(running, tokens, kind, role, entry)
+        own = {"LABS_MODE": "hub", "HF_HOME": str(tmp_path_factory.mktemp("cache")), "LABS_STRICT": "1"}
+        anyone = {k: v for k, v in (os.environ | environment(running.endpoint, "") | own).items() if k != "HF_TOKEN"}
+        yield anyone
+
+
+@pytest.mark.parametrize("stem", ["02_pipeline_tasks", "09_manual_training_loop"])
+def test_a_chapter_runs_in_hub_mode(hub, stem, tmp_path):
+    command = [sys.executable, "-c", RUN, str(ROOT / "solutions" / f"{stem}.ipynb"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=hub)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("ran ")
+
+
+def test_a_role_comes_from_its_pinned_revision(hub):
+    code = (
+        "import labs_utils as lab; lab.start('00'); from huggingface_hub import hf_hub_download;"
+        "from datasets import load_dataset; source, emotion = lab.checkpoint('sentiment'), lab.dataset('emotion');"
+        "path = hf_hub_download(source, 'config.json', revision=source.revision);"
+        "labels = load_dataset(emotion, revision=emotion.revision)['train'].features['label'].names;"
+        "print(source, path.split('snapshots')[1][1:41], labels[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=hub)
+    assert done.returncode == 0, done.stderr[-3000:]
+    source, commit, label = done.stdout.splitlines()[-1].split()
+    assert (source, label) == ("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "sadness")
+    assert commit == catalog.entries()["models"]["sentiment"]["revision"]

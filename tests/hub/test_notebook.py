@@ -1,0 +1,186 @@
+"""lab.hub() and `labs hub`: one server per folder, found again, stopped, and no step that could reach the real Hub."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from labs_utils.errors import WorkbookError
+from labs_utils.hub_server import auth, roster, server
+from labs_utils.hub_server.errors import HubError
+from labs_utils.hub_server.store import Store
+from labs_utils.paths import ROOT
+from labs_utils.storage import read_json
+from tests.support.hub_client import Raw
+
+NOTEBOOK = """
+import labs_utils as lab
+lab.start("04")
+hub = lab.hub()
+print(hub)
+from huggingface_hub import HfApi, constants
+print(constants.ENDPOINT == hub.endpoint, constants.HF_HUB_OFFLINE, constants.HF_HOME.startswith({home!r}))
+print(HfApi().whoami()["name"], HfApi().create_repo(f"{{hub.user}}/first", exist_ok=True).repo_id)
+print(lab.checkpoint("encoder").startswith("/") or lab.checkpoint("encoder")[1] == ":")
+lab.start("04")
+print(lab.hub() == hub)
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABS_HOME", str(tmp_path))
+    yield tmp_path
+    server.stop(tmp_path / "hub")
+
+
+def python(code: str, home, **environment: str) -> subprocess.CompletedProcess:
+    own = {**os.environ, "LABS_HOME": str(home), **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own, cwd=ROOT)
+
+
+def labs(home, *words: str) -> subprocess.CompletedProcess:
+    return python(f"import sys; from labs_utils.cli import main; sys.exit(main({list(words)!r}))", home)
+
+
+@pytest.mark.parametrize("mode", ["offline", "hub"])
+def test_a_notebook_gets_a_hub_of_its_own(home, mode):
+    done = python(NOTEBOOK.format(home=str(home)), home, LABS_MODE=mode)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert f"| {mode}" in lines[0]
+    assert "you are 'learner'. Nothing leaves this machine." in lines[1]
+    assert lines[2:5] == ["True False True", "learner learner/first", "True"]
+    assert lines[5].endswith("| classroom")
+    assert lines[6] == "True"
+
+
+def test_a_library_imported_before_is_named(home):
+    done = python("import huggingface_hub.constants, labs_utils as lab; lab.hub()", home)
+    assert "Restart the kernel" in done.stderr
+
+
+def test_a_second_notebook_finds_the_first_ones_server_and_data(home):
+    first = server.start(home / "hub")
+    token = server.learner_token(home / "hub")
+    Raw(first.endpoint, token).create("kept")
+    assert server.start(home / "hub") == first
+    assert server.learner_token(home / "hub") == token
+    server.stop(home / "hub")
+    again = server.start(home / "hub")
+    assert again == first  # the same port: an open notebook goes on working
+    assert Raw(again.endpoint, token).ask("GET", "/api/models/learner/kept").status == 200
+
+
+def test_two_kernels_that_start_at_once_share_a_server(home):
+    code = "from labs_utils.hub_server import server; print(server.start(server.default_folder()).endpoint)"
+    command = [sys.executable, "-c", code]
+    own = {**os.environ, "LABS_HOME": str(home)}
+    kernels = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own, cwd=ROOT) for _ in range(3)]
+    assert len({kernel.communicate()[0] for kernel in kernels}) == 1
+    assert [kernel.returncode for kernel in kernels] == [0, 0, 0]
+
+
+def test_a_killed_server_is_started_again(home):
+    server.start(home / "hub")
+    os.kill(read_json(home / "hub" / "server.json")["pid"], signal.SIGKILL)
+    while server.running(home / "hub"):
+        time.sleep(0.01)
+    assert Raw(server.start(home / "hub").endpoint).ask("GET", "/api/models").status == 200
+
+
+def test_a_server_leaves_when_its_folder_is_gone(home):
+    running = server.start(home / "hub")
+    (home / "hub").rename(home / "gone")
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(running.endpoint, timeout=1).close()
+            time.sleep(0.1)
+        except OSError:
+            break
+    else:
+        pytest.fail("the server still answers")
+
+
+def test_the_command_starts_and_stops(home):
+    started = labs(home, "hub", "start")
+    assert "export HF_ENDPOINT=http://127.0.0.1:" in started.stdout
+    assert "export HF_HUB_DISABLE_XET=1" in started.stdout
+    assert labs(home, "hub", "stop").stdout == "stopped\n"
+    assert labs(home, "hub", "stop").stdout == "no Hub was running\n"
+
+
+def test_a_server_that_takes_over_while_another_stops_is_stopped_too(tmp_path, monkeypatch):
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
+    first, second = subprocess.Popen(waiting), subprocess.Popen(waiting)
+
+    def running(folder) -> bool:
+        here = next((one for one in (first, second) if one.poll() is None), None)
+        if here:
+            (folder / server._RECORD).write_text(json.dumps({"pid": here.pid}))
+        return here is not None
+
+    monkeypatch.setattr(server, "running", running)
+    try:
+        assert server.stop(tmp_path)
+        assert second.poll() is not None
+    finally:
+        for one in (first, second):
+            one.kill()
+            one.wait()
+
+
+def test_the_learners_files_are_theirs_alone(home):
+    server.start(home / "hub")
+    server.learner_token(home / "hub")
+    assert (home / "hub").stat().st_mode & 0o077 == 0
+    assert (home / "hub" / "token").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_has_one_server(tmp_path):
+    with server.serving(tmp_path), pytest.raises(WorkbookError, match="labs hub stop"), server.serving(tmp_path):
+        pass
+
+
+def test_a_classroom_is_served_from_a_list_of_users(home):
+    users = home / "users.toml"
+    users.write_text('quota_gib = 0.001\n[users]\nada = "write"\nben = "read"\n')
+    command = [sys.executable, "-u", "-c", "from labs_utils.cli import main; main()", "hub", "serve"]
+    command += ["--port", "0", "--users", str(users)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        tokens = dict(process.stdout.readline().strip().split(": ") for _ in range(2))
+        record = home / "classroom" / "server.json"
+        while not read_json(record).get("running"):
+            time.sleep(0.02)
+        endpoint = f"http://127.0.0.1:{read_json(record)['port']}"
+        assert Raw(endpoint, tokens["ada"]).create("m").status == 200
+        assert Raw(endpoint, tokens["ben"]).create("m").status == 403
+        assert Raw(endpoint, tokens["ada"]).upload("ada/m", b"x" * 1_100_000).status == 413
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+def test_who_leaves_the_list_cannot_log_in(tmp_path):
+    database = Store(tmp_path).database
+    tokens = roster.enrol(database, {"ada": "write", "ben": "write"})
+    assert roster.enrol(database, {"ada": "read"}) == {}
+    assert auth.caller(database, f"Bearer {tokens['ada']}").role == "read"
+    with pytest.raises(HubError, match="Invalid credentials"):
+        auth.caller(database, f"Bearer {tokens['ben']}")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[users]\nada = 'admin'", "users = 3", "[users]\nada = 'read'\n[", "quota_gib = -1\n[users]"]
+)
+def test_a_list_that_is_none_says_what_it_should_be(tmp_path, text):
+    (tmp_path / "users.toml").write_text(text)
+    with pytest.raises(WorkbookError, match="users"):
+        roster.read(tmp_path / "users.toml")

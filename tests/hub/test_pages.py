@@ -1,0 +1,104 @@
+"""The Hub's pages in a browser: they show what is public, and nothing that somebody pushed can run in them."""
+
+import pytest
+
+from labs_utils.hub_server import auth, server
+from tests.support.hub_client import Raw, file
+
+CARD = """---
+license: cc0-1.0
+tags: [course, "<b>bold</b>"]
+---
+# First model
+
+It **classifies**. <script>alert(1)</script> [bad](javascript:alert(2)) ![x](http://example.org/x.png)
+
+| metric | value |
+| --- | --- |
+| accuracy | 0.83 |
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A server with a model of two commits and a pull request, a data set, and a private model."""
+    with server.serving(tmp_path_factory.mktemp("hub")) as running:
+        ada = Raw(running.endpoint, auth.add_user(running.store.database, "ada"))
+        for name, kind, private in (("m", "model", False), ("d", "dataset", False), ("secret", "model", True)):
+            assert ada.create(name, kind, private).status == 200
+        first = ada.commit("ada/m", file("README.md", CARD.encode()), file("sub/a b.txt", b"one\ntwo <i>\n"))
+        assert first.status == 200
+        assert ada.commit("ada/m", file("sub/a b.txt", b"one\n2\n"), file("w.bin", b"\0\1")).status == 200
+        asked = {"title": "Better words", "description": "see below", "pullRequest": True}
+        assert ada.ask("POST", "/api/models/ada/m/discussions", asked).status == 200
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(hub):
+    return Raw(hub.endpoint)
+
+
+def page(browser, path: str, status: int = 200) -> str:
+    got = browser.ask("GET", path)
+    assert (got.status, got.headers["Content-Type"].partition(";")[0]) == (status, "text/html")
+    assert "default-src 'none'" in got.headers["Content-Security-Policy"]
+    return got.body.decode()
+
+
+def test_the_first_page_lists_what_is_public(browser):
+    shown = page(browser, "/")
+    assert 'href="/ada/m"' in shown
+    assert 'href="/datasets/ada/d"' in shown
+    assert "secret" not in shown
+    assert "ada/m" not in page(browser, "/?search=nothing+like+it")
+
+
+def test_a_card_is_rendered_and_cannot_run_anything(browser):
+    shown = page(browser, "/ada/m")
+    assert "<strong>classifies</strong>" in shown
+    assert "<td>0.83</td>" in shown
+    assert "<dt>license</dt><dd>cc0-1.0</dd>" in shown
+    assert "<script" not in shown
+    assert "javascript:" not in shown
+    assert "<b>bold" not in shown
+
+
+def test_files_are_shown_as_text(browser):
+    assert 'href="/ada/m/tree/main/sub"' in page(browser, "/ada/m/tree/main")
+    assert 'href="/ada/m/blob/main/sub/a%20b.txt"' in page(browser, "/ada/m/tree/main/sub")
+    assert "<pre tabindex=\"0\">one\n2\n</pre>" in page(browser, "/ada/m/blob/main/sub/a%20b.txt")
+    assert "sha256" in page(browser, "/ada/m/blob/main/w.bin")
+
+
+def test_a_commit_shows_the_lines_that_differ(browser, hub):
+    head = browser.ask("GET", "/api/models/ada/m").json["sha"]
+    assert f"/ada/m/commit/{head}" in page(browser, "/ada/m/commits/main")
+    shown = page(browser, f"/ada/m/commit/{head}")
+    assert '<span class="minus">-two &lt;i&gt;' in shown
+    assert '<span class="plus">+2' in shown
+    assert "w.bin" in shown
+
+
+def test_a_pull_request_has_a_page(browser):
+    assert "/ada/m/discussions/1" in page(browser, "/ada/m/discussions")
+    shown = page(browser, "/ada/m/discussions/1")
+    assert "Better words" in shown
+    assert "see below" in shown
+    assert "No file differs." in shown
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/ada/secret", "/ada/none", "/ada/m/blob/main/none.txt", "/ada/m/tree/none", "/ada/m/discussions/9", "/a/b/c/d/e"],
+)
+def test_what_is_not_there_or_private_is_a_page_that_says_so(browser, path):
+    if path == "/a/b/c/d/e":
+        assert browser.ask("GET", path).status == 404
+    else:
+        assert "Not here" in page(browser, path, 404)
+
+
+def test_a_client_is_still_answered_in_its_own_form(browser):
+    got = browser.ask("GET", "/api/none")
+    assert (got.status, got.headers["Content-Type"]) == (404, "application/json")
