@@ -15,11 +15,11 @@ import labs_utils as lab
 lab.start("00")
 
 # %% [markdown]
-# That one line is your session: the chapter, the versions, where models will run, and the mode. **Offline** means that no cell
-# opens a connection. Every notebook begins with these two lines.
+# That one line is your session: the chapter, the versions, where models will run, and the mode. **Offline** means that
+# no cell opens a connection. Every notebook begins with these two lines.
 #
-# How a chapter works: a section asks a question. You write down a prediction, on paper if you like. You run the cells. Then you
-# read what they mean. `Shift`+`Enter` runs a cell and goes to the next. Being wrong is the useful part.
+# How a chapter works: a section asks a question. You write down a prediction, on paper if you like. You run the cells.
+# Then you read what they mean. `Shift`+`Enter` runs a cell and goes to the next. Being wrong is the useful part.
 
 # %% [markdown]
 # ## 0.1 What does this machine have?
@@ -54,8 +54,9 @@ packages = [
 pd.Series({name: version(name) for name in packages}).to_frame("version")
 
 # %% [markdown]
-# Three folders matter to you. The Hugging Face libraries keep what they download in theirs. The workbook keeps your progress in
-# one, and what can be made again in another. You can delete the caches at any time; you lose nothing but time.
+# Three folders matter to you. The Hugging Face libraries keep what they download in theirs. The workbook keeps your
+# progress in one, and what can be made again in another. You can delete the caches at any time; you lose nothing but
+# time.
 
 # %%
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -70,21 +71,22 @@ states = {name: "there" if os.path.isdir(path) else "not made yet" for name, pat
 pd.Series(states).to_frame("folder")
 
 # %% [markdown]
-# `folders` holds their paths: put its name into a cell of its own to see them. To use the real Hub, set `LABS_MODE=hub` before
-# you start JupyterLab. The cells stay the same: they ask for a model by its **role**.
+# `folders` holds their paths: put its name into a cell of its own to see them. To use the real Hub, set `LABS_MODE=hub`
+# before you start JupyterLab. The cells stay the same: they ask for a model by its **role**.
 
 # %%
 encoder = lab.checkpoint("encoder")
 encoder.hub_id, encoder.licence
 
 # %% [markdown]
-# This encoder goes with you through the course. It is small and real: a trained sentence encoder that people use as it is.
-# Offline, `encoder` is a folder on your disk; in hub mode it is that Hub id, at a pinned revision.
+# This encoder goes with you through the course. It is small and real: a trained sentence encoder that people use as it
+# is. Offline, `encoder` is a folder on your disk; in hub mode it is that Hub id, at a pinned revision.
 #
 # ### Exercise 0.1
-# A model's weights fill `parameters × bytes per parameter`. Write `model_megabytes(parameters, dtype)`: it gets a number of
-# parameters and a `torch.dtype` such as `torch.float32`, and returns the size in megabytes (10⁶ bytes). A `torch.dtype` knows how
-# many bytes one number takes. For example, a million parameters in `torch.float32` fill 4.0 megabytes.
+# A model's weights fill `parameters × bytes per parameter`. Write `model_megabytes(parameters, dtype)`: it gets a
+# number of parameters and a `torch.dtype` such as `torch.float32`, and returns the size in megabytes (10⁶ bytes). A
+# `torch.dtype` knows how many bytes one number takes. For example, a million parameters in `torch.float32` fill 4.0
+# megabytes.
 
 # %% tags=["exercise"]
 def model_megabytes(parameters: int, dtype: torch.dtype) -> float:
@@ -97,8 +99,8 @@ def model_megabytes(parameters: int, dtype: torch.dtype) -> float:
 lab.check("0.1", model_megabytes)
 
 # %% [markdown]
-# Stuck? `lab.hint("0.1")` in a cell of your own gives a first hint; call it again for the next. The check above tries your
-# function on several models and dtypes, tells you what was wrong, and keeps your progress on this machine.
+# Stuck? `lab.hint("0.1")` in a cell of your own gives a first hint; call it again for the next. The check above tries
+# your function on several models and dtypes, tells you what was wrong, and keeps your progress on this machine.
 
 # %% [markdown]
 # ## 0.2 One sentence, the short way: a pipeline
@@ -116,16 +118,16 @@ vectors = extract(sentence, return_tensors=True)[0]  # [tokens, width]
 vectors.shape
 
 # %% [markdown]
-# Ten words, one full stop, and two more: the model adds a token at the start and one at the end. Each of them is now a vector
-# of 384 numbers. `lab.tokens` shows the pieces.
+# Ten words, one full stop, and two more: the model adds a token at the start and one at the end. Each of them is now a
+# vector of 384 numbers. `lab.tokens` shows the pieces.
 
 # %%
 lab.tokens(extract.tokenizer, sentence)
 
 # %% [markdown]
 # ## 0.3 The same sentence with the Auto classes
-# The pipeline is made of two parts that you can hold in your own hands: a tokenizer and a model. The `Auto` classes read the
-# checkpoint's `config.json` and pick the right class for you.
+# The pipeline is made of two parts that you can hold in your own hands: a tokenizer and a model. The `Auto` classes
+# read the checkpoint's `config.json` and pick the right class for you.
 #
 # Before you run this: will the numbers equal the pipeline's, or only come close?
 
@@ -143,13 +145,14 @@ with torch.inference_mode():
 (hidden[0].cpu() - vectors).abs().max()
 
 # %% [markdown]
-# The largest difference is zero, or so close that only the order of additions can explain it. The pipeline does nothing that you
-# can't do: chapter 03 takes it apart.
+# The largest difference is zero, or so close that only the order of additions can explain it. The pipeline does nothing
+# that you can't do: chapter 03 takes it apart.
 #
 # ### Exercise 0.2
-# To compare sentences you need one vector each. The encoder was trained for the **mean** of its token vectors, scaled to length
-# one. Write `sentence_vector(hidden)`: it gets token vectors of shape `[tokens, width]` and returns a vector of shape `[width]`
-# with length (Euclidean norm) 1. For example, `[[3., 0.], [3., 8.]]` has the mean `[3., 4.]`, and becomes `[0.6, 0.8]`.
+# To compare sentences you need one vector each. The encoder was trained for the **mean** of its token vectors, scaled
+# to length one. Write `sentence_vector(hidden)`: it gets token vectors of shape `[tokens, width]` and returns a vector
+# of shape `[width]` with length (Euclidean norm) 1. For example, `[[3., 0.], [3., 8.]]` has the mean `[3., 4.]`, and
+# becomes `[0.6, 0.8]`.
 
 # %% tags=["exercise"]
 def sentence_vector(hidden: torch.Tensor) -> torch.Tensor:
@@ -165,9 +168,9 @@ lab.check("0.2", sentence_vector)
 # %% [markdown]
 # `lab.hint("0.2")` helps.
 #
-# With such vectors, similar meaning becomes a number: the **cosine similarity**, which for vectors of length one is their dot
-# product. Before you run this: which two of these four sentences will be closest? Two of them share a word, and two share a
-# meaning.
+# With such vectors, similar meaning becomes a number: the **cosine similarity**, which for vectors of length one is
+# their dot product. Before you run this: which two of these four sentences will be closest? Two of them share a word,
+# and two share a meaning.
 
 # %%
 four = [
@@ -186,13 +189,14 @@ columns = ["money", "boat", "savings", "canoe"]
 lab.heatmap(unit @ unit.T, rows=four, columns=columns, title="Meaning outweighs the word “bank”")
 
 # %% [markdown]
-# Read a row: outside the diagonal, the sentence about money is closest to the one about savings, and the boat to the canoe. The
-# two that share the word *bank* are further apart.
+# Read a row: outside the diagonal, the sentence about money is closest to the one about savings, and the boat to the
+# canoe. The two that share the word *bank* are further apart.
 #
 # ### Exercise 0.3
-# Write `nearest(query, candidates)`: `query` is a vector `[width]`, `candidates` a matrix `[count, width]`, **not** scaled to
-# length one. Return the index (an `int`) of the candidate with the highest cosine similarity to the query. For example, for the
-# query `[1., 0.]` and the candidates `[[0., 5.], [2., 0.], [9., 9.]]` the answer is `1`: a long vector does not win by being long.
+# Write `nearest(query, candidates)`: `query` is a vector `[width]`, `candidates` a matrix `[count, width]`, **not**
+# scaled to length one. Return the index (an `int`) of the candidate with the highest cosine similarity to the query.
+# For example, for the query `[1., 0.]` and the candidates `[[0., 5.], [2., 0.], [9., 9.]]` the answer is `1`: a long
+# vector does not win by being long.
 
 # %% tags=["exercise"]
 def nearest(query: torch.Tensor, candidates: torch.Tensor) -> int:
@@ -210,8 +214,8 @@ lab.check("0.3", nearest)
 
 # %% [markdown]
 # ## 0.4 The same sentence with a model that you fine-tune
-# The encoder knows meaning, but it does not know your labels. Give it a **head** with eight outputs, and it can learn to sort
-# texts into eight topics. The course's `topics` have labels from 0 to 7.
+# The encoder knows meaning, but it does not know your labels. Give it a **head** with eight outputs, and it can learn
+# to sort texts into eight topics. The course's `topics` have labels from 0 to 7.
 
 # %%
 from datasets import load_dataset
@@ -222,7 +226,8 @@ names = data["train"].features["label"].names
 names, data["train"][0]
 
 # %% [markdown]
-# Before you run this: the head's weights are random. What probability of each topic will the untrained model give our sentence?
+# Before you run this: the head's weights are random. What probability of each topic will the untrained model give our
+# sentence?
 
 # %%
 from transformers import AutoModelForSequenceClassification
@@ -242,11 +247,11 @@ before = logits_of(sentence)
 lab.probabilities(before, names)
 
 # %% [markdown]
-# The library told you that the classifier's weights are *newly initialized*, and the bars show it: all eight are near one in
-# eight. It is guessing.
+# The library told you that the classifier's weights are *newly initialized*, and the bars show it: all eight are near
+# one in eight. It is guessing.
 #
-# Now train: batches of 16 texts, one step of the optimizer each. Chapters 08 and 09 explain every line. The curve is the loss,
-# the number that training makes smaller.
+# Now train: batches of 16 texts, one step of the optimizer each. Chapters 08 and 09 explain every line. The curve is
+# the loss, the number that training makes smaller.
 
 # %%
 def encode(texts: list[str]):
@@ -273,8 +278,8 @@ for step, rows in enumerate(train.iter(batch_size=16)):
 lab.probabilities(logits_of(sentence), names)
 
 # %% [markdown]
-# A few seconds of training, and *sports* is well ahead, for a sentence that the model has never seen. Don't trust one sentence,
-# though: measure it on texts that were kept back.
+# A few seconds of training, and *sports* is well ahead, for a sentence that the model has never seen. Don't trust one
+# sentence, though: measure it on texts that were kept back.
 
 # %%
 kept_back = data["test"]
@@ -290,12 +295,12 @@ f"{right} of {len(kept_back)} right"
 # Guessing would get one in eight. Sixteen steps over 256 texts are enough, because the encoder already knew what the
 # words mean: that is **transfer learning**, and chapter 01 measures it.
 #
-# So there are three ways: a **pipeline** when a model already does your task, the **Auto classes** when you want to see or
-# change what happens, **fine-tuning** when no model does your task yet.
+# So there are three ways: a **pipeline** when a model already does your task, the **Auto classes** when you want to see
+# or change what happens, **fine-tuning** when no model does your task yet.
 #
 # ### Exercise 0.4
-# Write `accuracy(logits, labels)`: `logits` has shape `[examples, classes]`, `labels` has shape `[examples]` and holds class
-# numbers. Return, as a `float`, the share of examples whose highest logit is the labelled class. For example,
+# Write `accuracy(logits, labels)`: `logits` has shape `[examples, classes]`, `labels` has shape `[examples]` and holds
+# class numbers. Return, as a `float`, the share of examples whose highest logit is the labelled class. For example,
 # `[[2., 1.], [0., 3.]]` with the labels `[0, 0]` gives `0.5`.
 
 # %% tags=["exercise"]
@@ -314,7 +319,8 @@ lab.check("0.4", accuracy)
 # %% [markdown]
 # ## 0.5 The map of the ecosystem
 # <!-- T003 -->
-# Transformers is one of a family of libraries. Before you run this: which of them do you think are installed here already?
+# Transformers is one of a family of libraries. Before you run this: which of them do you think are installed here
+# already?
 
 # %%
 from importlib.metadata import PackageNotFoundError
@@ -347,14 +353,14 @@ pd.options.display.max_colwidth = None
 pd.DataFrame({"for": ecosystem, "version here": {name: installed(name) for name in ecosystem}})
 
 # %% [markdown]
-# The rows with a version are all that this course needs; chapters that use another one say so. Two names of the notes are no
-# Python libraries: Chat-UI is a web application for chatting, and StarCoder is a family of models for code.
+# The rows with a version are all that this course needs; chapters that use another one say so. Two names of the notes
+# are no Python libraries: Chat-UI is a web application for chatting, and StarCoder is a family of models for code.
 
 # %% [markdown]
 # ## 0.6 How the library got here
 # <!-- T004 -->
-# The library has had three names. Before you run this: which took longer, the way from its birth to version 4, or the way from
-# 4 to 5?
+# The library has had three names. Before you run this: which took longer, the way from its birth to version 4, or the
+# way from 4 to 5?
 
 # %%
 import matplotlib.pyplot as plt
@@ -380,8 +386,8 @@ axes.grid(False)
 axes.spines["left"].set_visible(False)
 
 # %% [markdown]
-# Look at the gap before the last dot. Most tutorials, and the notes behind this course, were written inside it. That is why so
-# many of their cells stop on today's library, and why every chapter here ends with a table of what changed.
+# Look at the gap before the last dot. Most tutorials, and the notes behind this course, were written inside it. That is
+# why so many of their cells stop on today's library, and why every chapter here ends with a table of what changed.
 #
 # ## What changed since the notes
 #
@@ -410,11 +416,12 @@ lab.quiz("00")
 # %% [markdown]
 # ## Recap
 # - The environment report tells you versions, device, memory, mode and caches; `lab.start` puts it on one line.
-# - One sentence went through a pipeline, through the Auto classes with the same numbers, and through a classifier that you trained.
+# - One sentence went through a pipeline, through the Auto classes with the same numbers, and through a classifier that
+#   you trained.
 # - The mean of the token vectors, scaled to length one, is a sentence vector; the cosine compares two of them.
 # - The ecosystem is a family: models, tokenizers, data, Hub, training, metrics, demos, each a library.
-# - The library went through four major versions in two years, then stayed at the fourth for five: today's code differs from most
-#   tutorials.
+# - The library went through four major versions in two years, then stayed at the fourth for five: today's code differs
+#   from most tutorials.
 #
 # Your progress so far, over all chapters:
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 01 Architectures and attention
-# You build attention with your own hands, and then see that the four families of Transformers differ in little more than
-# who may look at whom.
+# You build attention with your own hands, and then see that the four families of Transformers differ in little more
+# than who may look at whom.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -32,9 +32,9 @@ model = AutoModel.from_pretrained(encoder, revision=encoder.revision).to(device)
 # %% [markdown]
 # ## 1.1 What does attention compute?
 # <!-- T014 -->
-# A library analogy helps. A **query** is what a token is looking for, a **key** is what a token offers, a **value** is what
-# it hands over. Each is the token's vector times a learned matrix. We take them from a real layer: the first of MiniLM,
-# first head.
+# A library analogy helps. A **query** is what a token is looking for, a **key** is what a token offers, a **value** is
+# what it hands over. Each is the token's vector times a learned matrix. We take them from a real layer: the first of
+# MiniLM, first head.
 #
 # Before you run this: the sentence becomes seven tokens. What shape will the scores have?
 
@@ -59,10 +59,10 @@ lab.heatmap(scores.round(decimals=2), rows=words, columns=words, title="Scores: 
 lab.heatmap(weights.round(decimals=2), rows=words, columns=words, title="Weights: shares of 1", label="weight")
 
 # %% [markdown]
-# Read a row: the token on the left looks at the tokens below. **Scores** are dot products and can be negative. **Weights**
-# are what the softmax makes of a row of scores: shares of one. The new vector of a token is the mean of all *values*,
-# weighted with its row. The notes sometimes say that it is a mean of the word vectors: almost, but the values are projected
-# first.
+# Read a row: the token on the left looks at the tokens below. **Scores** are dot products and can be negative.
+# **Weights** are what the softmax makes of a row of scores: shares of one. The new vector of a token is the mean of all
+# *values*, weighted with its row. The notes sometimes say that it is a mean of the word vectors: almost, but the values
+# are projected first.
 #
 # Before you run this: PyTorch has the whole thing as one function. Will it give the same numbers?
 
@@ -76,10 +76,10 @@ float((library - mixed).abs().max())
 #
 # ### Exercise 1.1
 # Write `attention(query, key, value, mask)`. Query, key and value have shape `[tokens, width]`. `mask` is boolean,
-# `[tokens, tokens]`: `True` where the token of the row **may** look at the token of the column. A forbidden token must get
-# weight exactly 0, and the weights of the others must still sum to 1. Return the mixed values, `[tokens, width]`. For
-# example, with `mask = torch.eye(3).bool()` every token sees only itself, and the result is `value`. Every row of `mask`
-# has a `True`.
+# `[tokens, tokens]`: `True` where the token of the row **may** look at the token of the column. A forbidden token must
+# get weight exactly 0, and the weights of the others must still sum to 1. Return the mixed values, `[tokens, width]`.
+# For example, with `mask = torch.eye(3).bool()` every token sees only itself, and the result is `value`. Every row of
+# `mask` has a `True`.
 
 # %% tags=["exercise"]
 def attention(
@@ -129,14 +129,15 @@ panels[1].set_title("… and the gradient dies")
 panels[0].legend();
 
 # %% [markdown]
-# Left: without the division, one of 32 keys takes nearly all the weight as the width grows, although everything is random. Right: then the
-# softmax is **saturated**. A small change of a score changes nothing, so no gradient flows and nothing is learned. Dividing
-# by √d keeps both where they were, at every width.
+# Left: without the division, one of 32 keys takes nearly all the weight as the width grows, although everything is
+# random. Right: then the softmax is **saturated**. A small change of a score changes nothing, so no gradient flows and
+# nothing is learned. Dividing by √d keeps both where they were, at every width.
 #
 # ### Exercise 1.2
-# A number for saturation: the **effective number of keys**, `exp(−Σ w · ln w)`. Write `effective_keys(weights)`: it gets
-# weights of shape `[..., keys]` whose last dimension sums to 1, and returns one number per row, shape `[...]`. For example,
-# `[0.25, 0.25, 0.25, 0.25]` gives 4.0, and `[1., 0., 0., 0.]` gives 1.0. (A weight of 0 adds nothing to the sum.)
+# A number for saturation: the **effective number of keys**, `exp(−Σ w · ln w)`. Write `effective_keys(weights)`: it
+# gets weights of shape `[..., keys]` whose last dimension sums to 1, and returns one number per row, shape `[...]`. For
+# example, `[0.25, 0.25, 0.25, 0.25]` gives 4.0, and `[1., 0., 0., 0.]` gives 1.0. (A weight of 0 adds nothing to the
+# sum.)
 
 # %% tags=["exercise"]
 def effective_keys(weights: torch.Tensor) -> torch.Tensor:
@@ -155,8 +156,8 @@ lab.check("1.2", effective_keys)
 # %% [markdown]
 # ## 1.3 Many heads
 # <!-- T015 -->
-# One softmax per token can attend to one thing at a time. So the 384 columns are cut into 12 **heads** of 32, each with a
-# softmax of its own. Before you run this: do twelve heads need more weights than one wide head?
+# One softmax per token can attend to one thing at a time. So the 384 columns are cut into 12 **heads** of 32, each with
+# a softmax of its own. Before you run this: do twelve heads need more weights than one wide head?
 
 # %%
 with torch.no_grad():
@@ -170,8 +171,8 @@ with torch.no_grad():
 float((library - by_hand).abs().max())
 
 # %% [markdown]
-# Equal, with the layer's own weights. Heads cost nothing: the matrices stay 384 × 384, only the softmax is done in twelve
-# groups. What do they look at?
+# Equal, with the layer's own weights. Heads cost nothing: the matrices stay 384 × 384, only the softmax is done in
+# twelve groups. What do they look at?
 
 # %%
 with torch.no_grad():
@@ -185,19 +186,20 @@ for head, axes in enumerate(panels.flat):
 figure.suptitle("The twelve heads of one layer share the sentence in twelve ways");
 
 # %% [markdown]
-# Each square is a 7 × 7 matrix of weights like the one in section 1.1 (that was head 0). Some heads spread their attention
-# over many tokens, others follow a pattern. A bright line beside the diagonal means: everyone looks at a neighbour.
+# Each square is a 7 × 7 matrix of weights like the one in section 1.1 (that was head 0). Some heads spread their
+# attention over many tokens, others follow a pattern. A bright line beside the diagonal means: everyone looks at a
+# neighbour.
 #
-# That was one layer of six. The view below holds all 72 heads, for two sentences at once. Before you run this: will the two
-# sentences look at each other, or each at itself?
+# That was one layer of six. The view below holds all 72 heads, for two sentences at once. Before you run this: will the
+# two sentences look at each other, or each at itself?
 
 # %%
 seen = lab.attention(model, tokenizer, "time flies like an arrow", "fruit flies like a banana")
 seen.heads()
 
 # %% [markdown]
-# Choose a layer and a head, point at a token, press Enter to hold it. *A → B* shows only what goes from the first sentence to
-# the second. Both happen: most heads stay in their sentence, some find the word's twin on the other side.
+# Choose a layer and a head, point at a token, press Enter to hold it. *A → B* shows only what goes from the first
+# sentence to the second. Both happen: most heads stay in their sentence, some find the word's twin on the other side.
 #
 # **bertviz** is the best known tool for such pictures. It fetches its libraries from the web each time it draws. The
 # workbook gives them along, so its own figure works here, offline. Same tensors, its way of drawing:
@@ -209,10 +211,10 @@ lab.bertviz_head_view([layer[None] for layer in seen.data["encoder"]], seen.toke
 # Click a coloured tile to switch a head off or on; pick the layer above.
 #
 # ### Exercise 1.3
-# Write `split_heads(states, heads)`: `states` has shape `[batch, tokens, width]`; return `[batch, heads, tokens, width //
-# heads]`. Head 0 gets the **first** `width // heads` columns of every token, head 1 the next, and so on. For example,
-# `[[[1, 2, 3, 4]]]` with two heads becomes `[[[[1, 2]], [[3, 4]]]]`. Careful: one reshape alone gives the right shape with
-# the wrong numbers in it.
+# Write `split_heads(states, heads)`: `states` has shape `[batch, tokens, width]`; return `[batch, heads, tokens, width
+# // heads]`. Head 0 gets the **first** `width // heads` columns of every token, head 1 the next, and so on. For
+# example, `[[[1, 2, 3, 4]]]` with two heads becomes `[[[[1, 2]], [[3, 4]]]]`. Careful: one reshape alone gives the
+# right shape with the wrong numbers in it.
 
 # %% tags=["exercise"]
 def split_heads(states: torch.Tensor, heads: int) -> torch.Tensor:
@@ -232,8 +234,8 @@ lab.check("1.3", split_heads)
 # ## 1.4 Four families, four masks
 # <!-- T010 -->
 # Attention lets every token look at every token. A **mask** takes some of that away, and this is most of what makes a
-# family. Draw on paper, for eight tokens, who may look at whom in BERT, in GPT, and in a model that reads a prefix of three
-# and then writes.
+# family. Draw on paper, for eight tokens, who may look at whom in BERT, in GPT, and in a model that reads a prefix of
+# three and then writes.
 
 # %%
 def prefix_mask(size: int, prefix: int) -> torch.Tensor:
@@ -250,8 +252,8 @@ families = {
 }
 
 # %% [markdown]
-# An encoder–decoder has three masks: the source sees itself, the target sees its own past, and the target sees the whole
-# source. To compare, we write them into one square: first three source tokens, then five target tokens.
+# An encoder–decoder has three masks: the source sees itself, the target sees its own past, and the target sees the
+# whole source. To compare, we write them into one square: first three source tokens, then five target tokens.
 
 # %%
 joint = torch.zeros(size, size, dtype=torch.bool)
@@ -269,8 +271,8 @@ panels[0].set_ylabel("token that looks")
 bool((joint == families["prefix decoder\n(prefix of 3)"]).all())
 
 # %% [markdown]
-# Yellow may be looked at. The last two squares are the same! Yet the families differ, and section 1.6 shows where. Now move
-# the slider: at 0 the prefix decoder *is* a causal decoder, at 8 it *is* an encoder.
+# Yellow may be looked at. The last two squares are the same! Yet the families differ, and section 1.6 shows where. Now
+# move the slider: at 0 the prefix decoder *is* a causal decoder, at 8 it *is* an encoder.
 
 # %%
 import ipywidgets as widgets
@@ -292,21 +294,22 @@ for axes, prefix in zip(panels, (0, 2, 5, 8)):
 figure.suptitle("From causal decoder (left) to encoder (right)");
 
 # %% [markdown]
-# The notes say that a decoder's word sees only the words *before* it. Before you run this: what would happen to the first
-# token if that were literally so, and it couldn't look at itself?
+# The notes say that a decoder's word sees only the words *before* it. Before you run this: what would happen to the
+# first token if that were literally so, and it couldn't look at itself?
 
 # %%
 strictly_before = torch.ones(4, 4).tril(-1).bool()
 torch.zeros(4, 4).masked_fill(~strictly_before, float("-inf")).softmax(dim=-1)
 
 # %% [markdown]
-# `nan` in the first row: a softmax over nothing. So the diagonal is always allowed: a token sees its past **and itself**.
+# `nan` in the first row: a softmax over nothing. So the diagonal is always allowed: a token sees its past **and
+# itself**.
 #
 # ### Exercise 1.4
-# In a batch every example has a prefix of its own length. Write `prefix_masks(prefixes, size)`: `prefixes` is a tensor of
-# whole numbers, shape `[batch]`, from 0 to `size`; return a boolean tensor `[batch, size, size]`, `True` where the row may
-# look at the column. For example, `prefix_masks(torch.tensor([0, 2]), 2)` is `[[[True, False], [True, True]], [[True,
-# True], [True, True]]]`. It can be done without a loop, but a loop is right, too.
+# In a batch every example has a prefix of its own length. Write `prefix_masks(prefixes, size)`: `prefixes` is a tensor
+# of whole numbers, shape `[batch]`, from 0 to `size`; return a boolean tensor `[batch, size, size]`, `True` where the
+# row may look at the column. For example, `prefix_masks(torch.tensor([0, 2]), 2)` is `[[[True, False], [True, True]],
+# [[True, True], [True, True]]]`. It can be done without a loop, but a loop is right, too.
 
 # %% tags=["exercise"]
 def prefix_masks(prefixes: torch.Tensor, size: int) -> torch.Tensor:
@@ -327,11 +330,11 @@ lab.check("1.4", prefix_masks)
 # %% [markdown]
 # ## 1.5 Who hears of a change?
 # <!-- T018 -->
-# Change one word near the end of a sentence: *river* becomes *city*. Before you run this: which vectors move in an encoder,
-# and which in a decoder?
+# Change one word near the end of a sentence: *river* becomes *city*. Before you run this: which vectors move in an
+# encoder, and which in a decoder?
 #
-# The encoder is MiniLM. No trained GPT comes with this chapter, so the decoder is a GPT-2 made from its config, with random
-# weights. That is enough: the mask belongs to the architecture, not to the training.
+# The encoder is MiniLM. No trained GPT comes with this chapter, so the decoder is a GPT-2 made from its config, with
+# random weights. That is enough: the mask belongs to the architecture, not to the training.
 
 # %%
 from transformers import GPT2Config, GPT2Model
@@ -360,21 +363,21 @@ for axes, (name, distance) in zip(panels, movement.items()):
 figure.suptitle("river → city: an encoder tells everyone, a decoder tells only those to the right");
 
 # %% [markdown]
-# Left: every vector moves, also that of *bank*, which stands before the edit. This is what **bidirectional** means. Right:
-# to the left of the edit the bars are not small, they are zero. That is why a decoder can be trained on all positions of a
-# text at once, and why its past never has to be computed again while it writes.
+# Left: every vector moves, also that of *bank*, which stands before the edit. This is what **bidirectional** means.
+# Right: to the left of the edit the bars are not small, they are zero. That is why a decoder can be trained on all
+# positions of a text at once, and why its past never has to be computed again while it writes.
 
 # %%
 movement["decoder (GPT-2)"][:5]
 
 # %% [markdown]
 # ### Exercise 1.5
-# A mask says what happens in **one** layer. In a stack, news travels: token 2 hears token 1, and in the next layer token 3
-# hears token 2. Write `reach(mask, layers)`: `mask` is boolean `[tokens, tokens]`; return a boolean `[tokens, tokens]`,
-# `True` where the row's final vector can depend on the column's input after `layers` layers. A token always keeps its own
-# news (the residual connection, section 1.10), whatever the mask's diagonal says; with 0 layers it has only that. For
-# example, if each of four tokens sees itself and its left neighbour, then after 2 layers the last row is `[False, True,
-# True, True]`.
+# A mask says what happens in **one** layer. In a stack, news travels: token 2 hears token 1, and in the next layer
+# token 3 hears token 2. Write `reach(mask, layers)`: `mask` is boolean `[tokens, tokens]`; return a boolean `[tokens,
+# tokens]`, `True` where the row's final vector can depend on the column's input after `layers` layers. A token always
+# keeps its own news (the residual connection, section 1.10), whatever the mask's diagonal says; with 0 layers it has
+# only that. For example, if each of four tokens sees itself and its left neighbour, then after 2 layers the last row is
+# `[False, True, True, True]`.
 
 # %% tags=["exercise"]
 def reach(mask: torch.Tensor, layers: int) -> torch.Tensor:
@@ -392,8 +395,8 @@ def reach(mask: torch.Tensor, layers: int) -> torch.Tensor:
 lab.check("1.5", reach)
 
 # %% [markdown]
-# `lab.hint("1.5")` helps. A causal mask stays causal through any number of layers; a window of two widens by one with every
-# layer. Models with *sliding-window attention* live from that.
+# `lab.hint("1.5")` helps. A causal mask stays causal through any number of layers; a window of two widens by one with
+# every layer. Models with *sliding-window attention* live from that.
 
 # %% [markdown]
 # ## 1.6 Same mask, different machine: prefix decoder and encoder–decoder
@@ -402,8 +405,8 @@ lab.check("1.5", reach)
 # layer looks at the prefix *of that layer*; in an encoder–decoder, every layer looks at the *same* finished source, the
 # encoder's last layer.
 #
-# No prefix decoder is needed to see it: give a GPT-2 a mask of your own, with four dimensions `[batch, heads, query, key]`.
-# Before you run this: will it do to pass 0 and 1, as in a tokenizer's `attention_mask`?
+# No prefix decoder is needed to see it: give a GPT-2 a mask of your own, with four dimensions `[batch, heads, query,
+# key]`. Before you run this: will it do to pass 0 and 1, as in a tokenizer's `attention_mask`?
 
 # %%
 decoder.set_attn_implementation("eager")  # the implementation that keeps the weights
@@ -419,8 +422,8 @@ runs = {"0 and 1": naive, "0 and about −10³⁸": prefix_run.attentions}
 
 # %% [markdown]
 # A trap worth knowing: eager attention **adds** a 4-D mask to the scores. Ones and zeros only nudge them, and forbidden
-# tokens keep a large weight, silently. The second form blocks them: weight zero. Now the weights of every layer, and beside
-# them a BART of the same depth: three source tokens, five target tokens.
+# tokens keep a large weight, silently. The second form blocks them: weight zero. Now the weights of every layer, and
+# beside them a BART of the same depth: three source tokens, five target tokens.
 
 # %%
 from transformers import BartConfig, BartModel
@@ -463,9 +466,10 @@ for axes in panels.flat:
     axes.title.set_fontsize(9)
 
 # %% [markdown]
-# Above, one matrix per layer, 8 × 8: prefix and text live together. The 3 × 3 corner at the top left is filled in *every*
-# layer, and rows 3 to 7 look at columns 0 to 2 in every layer. Below, the cross-attention of every layer: 5 rows for the
-# target, 3 columns for the source. But are those columns the same vectors? We kept what the keys were made from.
+# Above, one matrix per layer, 8 × 8: prefix and text live together. The 3 × 3 corner at the top left is filled in
+# *every* layer, and rows 3 to 7 look at columns 0 to 2 in every layer. Below, the cross-attention of every layer: 5
+# rows for the target, 3 columns for the source. But are those columns the same vectors? We kept what the keys were made
+# from.
 
 # %%
 for name, vectors in sources.items():
@@ -505,13 +509,13 @@ masked = as_table("MLM", masked_words, [word if place in (2, 4) else None for pl
 pd.concat([full, prefix_form, masked]).fillna("")
 
 # %% [markdown]
-# **FLM** (full language modelling) asks at every position for the next word: for causal decoders. **PLM** (prefix language
-# modelling) gives the first part and asks only for the rest: for prefix decoders, and, cut in two, for encoder–decoders.
-# **MLM** (masked language modelling) hides some words and asks for those, at their own place: for encoders. FLM gets six
-# answers out of this sentence, MLM two: one reason why MLM needs more text.
+# **FLM** (full language modelling) asks at every position for the next word: for causal decoders. **PLM** (prefix
+# language modelling) gives the first part and asks only for the rest: for prefix decoders, and, cut in two, for
+# encoder–decoders. **MLM** (masked language modelling) hides some words and asks for those, at their own place: for
+# encoders. FLM gets six answers out of this sentence, MLM two: one reason why MLM needs more text.
 #
-# The same two tasks take other forms. **Text-to-text** puts the question into the encoder and the answer into the decoder.
-# **Concatenated** writes both into one sequence, for a decoder alone.
+# The same two tasks take other forms. **Text-to-text** puts the question into the encoder and the answer into the
+# decoder. **Concatenated** writes both into one sequence, for a decoder alone.
 
 # %%
 question = ["the", "cat", "<X>", "on", "<Y>", "mat", "."]  # T5 hides spans behind numbered placeholders
@@ -545,15 +549,15 @@ by_hand = F.cross_entropy(output.logits[0, 1:5], labels[0, 2:])  # positions 1 t
 float(output.loss), float(by_hand)
 
 # %% [markdown]
-# (The log line says that the library goes by the default, the loss of causal models: just what we want.) Equal: the library
-# compared position *i* with label *i + 1*. If you had shifted as well, the model would learn to predict the word after the
-# next, and no error would tell you.
+# (The log line says that the library goes by the default, the loss of causal models: just what we want.) Equal: the
+# library compared position *i* with label *i + 1*. If you had shifted as well, the model would learn to predict the
+# word after the next, and no error would tell you.
 #
 # ### Exercise 1.6
-# Write `causal_loss(logits, labels)`: logits have shape `[batch, tokens, vocabulary]`, labels `[batch, tokens]`, with −100
-# where a label does not count. Return the mean cross-entropy (a scalar tensor) over all positions that count, where
-# position *i* predicts label *i + 1*. It must equal what `GPT2LMHeadModel` gives for the same labels. For example, with
-# logits of all zeros and a vocabulary of 8, it is ln 8 ≈ 2.079, whatever the labels.
+# Write `causal_loss(logits, labels)`: logits have shape `[batch, tokens, vocabulary]`, labels `[batch, tokens]`, with
+# −100 where a label does not count. Return the mean cross-entropy (a scalar tensor) over all positions that count,
+# where position *i* predicts label *i + 1*. It must equal what `GPT2LMHeadModel` gives for the same labels. For
+# example, with logits of all zeros and a vocabulary of 8, it is ln 8 ≈ 2.079, whatever the labels.
 
 # %% tags=["exercise"]
 def causal_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -574,8 +578,8 @@ lab.check("1.6", causal_loss)
 # ## 1.8 Which model belongs where?
 # <!-- T013 -->
 # The notes have a table of families, objectives, models and tasks. Let the library write it: its configs know whether a
-# model has two halves, and its **auto mappings** know which heads exist. Before you run this: in which family do you expect
-# XLNet, and GLM?
+# model has two halves, and its **auto mappings** know which heads exist. Before you run this: in which family do you
+# expect XLNet, and GLM?
 
 # %%
 from transformers import CONFIG_MAPPING
@@ -614,12 +618,12 @@ table.sort_values(["family", "model"]).set_index(["family", "objective", "model"
 
 # %% [markdown]
 # Four things to see.
-# - Encoders have heads to classify and to find answers; BERT and others also have a causal head, because their mask can be
-#   changed. That an architecture *can* do something does not mean that a checkpoint was *trained* for it.
+# - Encoders have heads to classify and to find answers; BERT and others also have a causal head, because their mask can
+#   be changed. That an architecture *can* do something does not mean that a checkpoint was *trained* for it.
 # - Decoders have classification heads, too. Suitability is a habit, not a law: today decoders do nearly everything.
-# - Our rule is too simple at the edges. ELECTRA's pretraining class tells fake words from real ones, and XLNet predicts in
-#   a shuffled order. The notes file BART and T5 under PLM. They were pretrained to **repair damaged text** (T5 as in the
-#   table of section 1.7), which is neither PLM nor plain MLM.
+# - Our rule is too simple at the edges. ELECTRA's pretraining class tells fake words from real ones, and XLNet predicts
+#   in a shuffled order. The notes file BART and T5 under PLM. They were pretrained to **repair damaged text** (T5 as in
+#   the table of section 1.7), which is neither PLM nor plain MLM.
 # - There is no prefix decoder. The notes name ChatGLM; today's GLM in the library is a causal decoder. Look:
 
 # %%
@@ -634,14 +638,14 @@ with torch.inference_mode():
 lab.heatmap(glm_weights.round(decimals=2), title="GLM today: causal")
 
 # %% [markdown]
-# Nothing above the diagonal. With a causal mask a chat's past can be kept as it is when a new turn begins; with a prefix
-# mask it would have to be read again, because the old answer becomes part of the new prefix.
+# Nothing above the diagonal. With a causal mask a chat's past can be kept as it is when a new turn begins; with a
+# prefix mask it would have to be read again, because the old answer becomes part of the new prefix.
 
 # %% [markdown]
 # ## 1.9 One word, many vectors
 # <!-- T016 -->
-# *Time flies like an arrow. Fruit flies like a banana.* In the embedding table, *flies* is one row. Before you run this:
-# after six layers, will the *flies* of time be closer to the *flies* of a year, or to the insect?
+# *Time flies like an arrow. Fruit flies like a banana.* In the embedding table, *flies* is one row. Before you run
+# this: after six layers, will the *flies* of time be closer to the *flies* of a year, or to the insect?
 
 # %%
 flies = ["Time flies like an arrow.", "The year flies past when you are busy."]
@@ -671,8 +675,8 @@ names = ["time", "year", "fruit", "two"]
 lab.heatmap(last @ last.T, rows=flies, columns=names, title="“flies”: two meanings", label="cosine")
 
 # %% [markdown]
-# Two blocks: the flies that pass and the flies that buzz. The static table knows no such thing: it has one row for both.
-# Now the company and the fruit; the tokenizer lowers the case, so the capital letter is no help.
+# Two blocks: the flies that pass and the flies that buzz. The static table knows no such thing: it has one row for
+# both. Now the company and the fruit; the tokenizer lowers the case, so the capital letter is no help.
 
 # %%
 last = in_context["apple"][:, -1]
@@ -690,11 +694,11 @@ axes.set(title="Meanings part as the layers go by", xlabel="layer (0 = embedding
 axes.legend();
 
 # %% [markdown]
-# At layer 0 all curves are near 1; only the position differs. Layer by layer the pairs of different meaning fall further
-# than those of the same meaning.
+# At layer 0 all curves are near 1; only the position differs. Layer by layer the pairs of different meaning fall
+# further than those of the same meaning.
 #
-# Be careful with what that proves. Before you run this: does the word *like*, which is no ambiguous word, stay the same in
-# both?
+# Be careful with what that proves. Before you run this: does the word *like*, which is no ambiguous word, stay the same
+# in both?
 
 # %%
 for word in ("flies", "like"):
@@ -703,15 +707,15 @@ for word in ("flies", "like"):
 
 # %% [markdown]
 # *like* moves as well, and much. Every token's vector carries its whole sentence along, in this model even more than in
-# others, since it was trained to describe sentences. So the two blocks show **context**; that some of it is word sense we
-# read from the pairs, not from one number.
+# others, since it was trained to describe sentences. So the two blocks show **context**; that some of it is word sense
+# we read from the pairs, not from one number.
 
 # %% [markdown]
 # ## 1.10 What keeps a deep stack alive
 # <!-- T017 -->
-# Every Transformer block says `x + block(norm(x))`: a **residual connection** and a **LayerNorm**. Stack 24 small blocks,
-# with and without each, once with small random weights and once with large ones. Before you run this: which of the four
-# stacks will survive both?
+# Every Transformer block says `x + block(norm(x))`: a **residual connection** and a **LayerNorm**. Stack 24 small
+# blocks, with and without each, once with small random weights and once with large ones. Before you run this: which of
+# the four stacks will survive both?
 
 # %%
 class Block(nn.Module):
@@ -761,10 +765,10 @@ panels[0, 0].legend(fontsize=8)
 figure.suptitle("Small weights need the residual, large weights need the LayerNorm; both survive both");
 
 # %% [markdown]
-# The axes are logarithmic, and the gradient is that of each block's weights: read it from right (near the loss) to left.
-# With small weights (left), what a block puts out is mostly its own bias: a stack without residual forgets its input, and
-# its gradient shrinks by many powers of ten before it reaches the first block. With large weights (right), a stack without
-# LayerNorm explodes.
+# The axes are logarithmic, and the gradient is that of each block's weights: read it from right (near the loss) to
+# left. With small weights (left), what a block puts out is mostly its own bias: a stack without residual forgets its
+# input, and its gradient shrinks by many powers of ten before it reaches the first block. With large weights (right), a
+# stack without LayerNorm explodes.
 # - The **residual** gives information and gradient a road past every block.
 # - **LayerNorm** gives every block an input of the same size, whatever came before.
 
@@ -778,17 +782,17 @@ columns = ["last activation", "gradient at block 1", "gradient at block 24"]
 pd.DataFrame(summary, index=columns).T.map("{:.1e}".format)
 
 # %% [markdown]
-# Only *both* has moderate numbers in all columns, with small and with large weights. (These blocks have no attention; it
-# stands in the same frame, `x + attention(norm(x))`. BERT puts its LayerNorm *after* the sum, most models today put it
-# before, as here.)
+# Only *both* has moderate numbers in all columns, with small and with large weights. (These blocks have no attention;
+# it stands in the same frame, `x + attention(norm(x))`. BERT puts its LayerNorm *after* the sum, most models today put
+# it before, as here.)
 
 # %% [markdown]
 # ## 1.11 A decoder writes, one token at a time
 # <!-- T019 -->
-# A decoder gives, at every position, scores for the next token. To write, take the last position's best token, append it,
-# and run again, until the token for *end* (EOS) comes or the length limit. We need a decoder that has learned something.
-# Honestly: this one learns six sentences and a nursery rhyme by heart, in a few seconds. It is no language model worth the
-# name, but it writes.
+# A decoder gives, at every position, scores for the next token. To write, take the last position's best token, append
+# it, and run again, until the token for *end* (EOS) comes or the length limit. We need a decoder that has learned
+# something. Honestly: this one learns six sentences and a nursery rhyme by heart, in a few seconds. It is no language
+# model worth the name, but it writes.
 
 # %%
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -843,8 +847,8 @@ while ids.shape[1] < 16:
 pd.DataFrame(steps)
 
 # %% [markdown]
-# One row, one run of the model, one token. It stops because `<eos>` came out as the best token: *end* is just another word
-# that it has learned to write. The library's `generate` does the same. And what about a text that never ends?
+# One row, one run of the model, one token. It stops because `<eos>` came out as the best token: *end* is just another
+# word that it has learned to write. The library's `generate` does the same. And what about a text that never ends?
 
 # %%
 for prompt in ("when the sun", "the dog", "the wheels"):
@@ -853,12 +857,12 @@ for prompt in ("when the sun", "the dog", "the wheels"):
     print(reader.decode(written))
 
 # %% [markdown]
-# The first line equals our loop's. The rhyme never had an end in training, so no `<eos>` comes, and only the length limit
-# stops it. Always set one.
+# The first line equals our loop's. The rhyme never had an end in training, so no `<eos>` comes, and only the length
+# limit stops it. Always set one.
 #
-# The loop does not care how much a decoder has read. The course brings a small GPT-2 that has read stories and articles: about
-# a million weights (in hub mode the cell loads the real one, a hundred times larger). Before you run this: will greedy
-# writing go on sensibly, or go round like the wheels?
+# The loop does not care how much a decoder has read. The course brings a small GPT-2 that has read stories and
+# articles: about a million weights (in hub mode the cell loads the real one, a hundred times larger). Before you run
+# this: will greedy writing go on sensibly, or go round like the wheels?
 
 # %%
 from transformers import AutoModelForCausalLM
@@ -870,17 +874,17 @@ given = novelist_tokenizer("The old man opened the door and", return_tensors="pt
 print(novelist_tokenizer.decode(novelist.generate(**given, do_sample=False, max_new_tokens=40)[0]))
 
 # %% [markdown]
-# English words, grammar that mostly holds, little sense: so much fits into a file of a few megabytes. And taking the best
-# token every time goes round: look for the phrase that comes back. Chapter 12 shows better ways to choose, and how to keep the past instead of computing it
-# again.
+# English words, grammar that mostly holds, little sense: so much fits into a file of a few megabytes. And taking the
+# best token every time goes round: look for the phrase that comes back. Chapter 12 shows better ways to choose, and how
+# to keep the past instead of computing it again.
 #
 # ### Exercise 1.7
 # Write `greedy(next_logits, start, eos, limit)`. `next_logits` is a function: it gets a list of token ids and returns a
-# tensor `[vocabulary]` with the scores of the next token. `start` is a list of ids, `eos` the id that ends a text, `limit`
-# the largest number of **new** tokens. Return the whole list of ids: start, then what was written, `eos` included if it
-# came. Leave `start` itself unchanged, and call `next_logits` no more often than needed. For example, if the best next
-# token is always the last one plus 1, then `greedy(next_logits, [3], eos=6, limit=10)` gives `[3, 4, 5, 6]`, and with
-# `limit=2` it gives `[3, 4, 5]`.
+# tensor `[vocabulary]` with the scores of the next token. `start` is a list of ids, `eos` the id that ends a text,
+# `limit` the largest number of **new** tokens. Return the whole list of ids: start, then what was written, `eos`
+# included if it came. Leave `start` itself unchanged, and call `next_logits` no more often than needed. For example, if
+# the best next token is always the last one plus 1, then `greedy(next_logits, [3], eos=6, limit=10)` gives `[3, 4, 5,
+# 6]`, and with `limit=2` it gives `[3, 4, 5]`.
 
 # %% tags=["exercise"]
 from collections.abc import Callable
@@ -907,9 +911,9 @@ lab.check("1.7", greedy)
 # %% [markdown]
 # ## 1.12 From source to target: cross-attention
 # <!-- T020 -->
-# An encoder–decoder looks back at its source for each token that it writes. To see it, we need a task where you know where
-# to look: **writing a six-letter word backwards**. A BART with one layer on each side learns that in seconds, from random
-# strings of letters.
+# An encoder–decoder looks back at its source for each token that it writes. To see it, we need a task where you know
+# where to look: **writing a six-letter word backwards**. A BART with one layer on each side learns that in seconds,
+# from random strings of letters.
 #
 # Before you run this: sketch the cross-attention you expect, target downwards, source to the right.
 
@@ -977,9 +981,9 @@ lab.heatmap(cross.round(decimals=2), rows=written, columns=seen.tokens["encoder"
 
 # %% [markdown]
 # The large weights run along the other diagonal. Each row is a letter that the decoder is about to write, each column a
-# letter of the source. Nobody told the model where to look; the weights found the alignment on their own. In a translation
-# model the same picture shows which words of the source a word of the target was made from. The view below lets you point
-# at a letter.
+# letter of the source. Nobody told the model where to look; the weights found the alignment on their own. In a
+# translation model the same picture shows which words of the source a word of the target was made from. The view below
+# lets you point at a letter.
 
 # %%
 seen.cross()
@@ -987,9 +991,9 @@ seen.cross()
 # %% [markdown]
 # ## 1.13 What pretraining gives you
 # <!-- T021 -->
-# **Transfer learning**: take a model that has read a lot, and teach it your task with little. The fair comparison is the
-# *same architecture* with random weights, on the same examples in the same order. Before you run this: after 128 examples
-# of eight topics, how accurate will each be?
+# **Transfer learning**: take a model that has read a lot, and teach it your task with little. The fair comparison is
+# the *same architecture* with random weights, on the same examples in the same order. Before you run this: after 128
+# examples of eight topics, how accurate will each be?
 
 # %%
 from datasets import load_dataset
@@ -1059,15 +1063,16 @@ axes.set(xlabel="training examples seen", ylabel="accuracy on 64 test texts", yl
 axes.legend();
 
 # %% [markdown]
-# The pretrained model gets most topics right after 128 examples. The random one is still about where guessing is: it would
-# have to learn English first, from 128 texts. With enough data and time it would improve; nobody has labelled that much for
-# your task. (64 test texts are few: a text more or less is 1.6 points.)
+# The pretrained model gets most topics right after 128 examples. The random one is still about where guessing is: it
+# would have to learn English first, from 128 texts. With enough data and time it would improve; nobody has labelled
+# that much for your task. (64 test texts are few: a text more or less is 1.6 points.)
 
 # %% [markdown]
 # ## 1.14 What else was in the text: a probe for bias
 # <!-- T022 -->
-# A model learns from what people wrote, habits and prejudices included. Before you run this: in the encoder's vectors, will
-# *the nurse is reading a book* be closer to *she is reading a book* or to *he is reading a book*? And *the captain*?
+# A model learns from what people wrote, habits and prejudices included. Before you run this: in the encoder's vectors,
+# will *the nurse is reading a book* be closer to *she is reading a book* or to *he is reading a book*? And *the
+# captain*?
 #
 # The texts say nothing about gender except through the pronoun. For every occupation we compare with the *she* text and
 # with the *he* text, in four neutral templates, and subtract.
@@ -1107,14 +1112,14 @@ axes.set_title("Some occupations lean, although the texts say nothing")
 axes.set_xlabel("← closer to “he”      similarity difference      closer to “she” →");
 
 # %% [markdown]
-# A dot is a template, the bar their mean; orange are the controls. *woman* and *man* are at the ends, as they must be: the
-# instrument works. *person* is the honest zero (dotted), and it is not at 0: neutral nouns already lean a little to *he*.
-# From there, *nurse* leans to one side in all four templates, and *captain* to the other. Words in the middle, whose dots
-# straddle the line, show nothing.
+# A dot is a template, the bar their mean; orange are the controls. *woman* and *man* are at the ends, as they must be:
+# the instrument works. *person* is the honest zero (dotted), and it is not at 0: neutral nouns already lean a little to
+# *he*. From there, *nurse* leans to one side in all four templates, and *captain* to the other. Words in the middle,
+# whose dots straddle the line, show nothing.
 #
 # **What this shows:** the vectors carry associations that the texts did not contain. **What it doesn't:** that a system
-# built on them decides unfairly (measure the system), how large the association is in other wordings or languages, or what
-# is true of people. Four templates and two pronouns are a narrow window.
+# built on them decides unfairly (measure the system), how large the association is in other wordings or languages, or
+# what is true of people. Four templates and two pronouns are a narrow window.
 #
 # ### The same question for a masked language model
 # The usual probe asks a masked language model to fill the pronoun in. It works with any fill-mask pipeline:
@@ -1127,9 +1132,9 @@ def pronouns(fill, job: str) -> float:
     return scores["she"] / (scores["she"] + scores["he"])
 
 # %% [markdown]
-# How do you know that a probe measures what it says? Try it on a model whose bias you know, because **you put it there**.
-# Our corpus says *she* in 9 of 10 sentences about a nurse, and in 1 of 10 about an engineer. A tiny BERT reads nothing
-# else. Before you run this: what will the probe say?
+# How do you know that a probe measures what it says? Try it on a model whose bias you know, because **you put it
+# there**. Our corpus says *she* in 9 of 10 sentences about a nurse, and in 1 of 10 about an engineer. A tiny BERT reads
+# nothing else. Before you run this: what will the probe say?
 
 # %%
 from transformers import BertConfig, BertForMaskedLM, pipeline
@@ -1166,9 +1171,9 @@ shares = {job: {"planted": she / 10, "the probe says": round(pronouns(fill, job)
 pd.DataFrame(shares).T
 
 # %% [markdown]
-# The probe gives back roughly the shares that we planted, in their order. So it reads what a model took from its text. Now a
-# model that has read real text: the course's masked language model (in hub mode, BERT itself). Nothing was planted. Before you
-# run this: which occupation will be furthest to the right?
+# The probe gives back roughly the shares that we planted, in their order. So it reads what a model took from its text.
+# Now a model that has read real text: the course's masked language model (in hub mode, BERT itself). Nothing was
+# planted. Before you run this: which occupation will be furthest to the right?
 
 # %%
 masked = lab.checkpoint("masked-lm")
@@ -1181,9 +1186,9 @@ axes.set_title("A masked language model has opinions about occupations, too")
 axes.set_xlabel("share of “she” among “she” and “he”");
 
 # %% [markdown]
-# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another question. Which
-# names are at the same end again? A model takes what its text has: no malice needed, and no malice excluded. Before you rely on such a
-# number, use many sentences, and say which: one sentence is one measurement.
+# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another
+# question. Which names are at the same end again? A model takes what its text has: no malice needed, and no malice
+# excluded. Before you rely on such a number, use many sentences, and say which: one sentence is one measurement.
 
 # %% [markdown]
 # ## What changed since the notes
@@ -1211,8 +1216,8 @@ lab.quiz("01")
 
 # %% [markdown]
 # ## Recap
-# - Attention mixes values with softmax weights; heads do it in groups of columns; by hand or by library, the numbers are
-#   the same.
+# - Attention mixes values with softmax weights; heads do it in groups of columns; by hand or by library, the numbers
+#   are the same.
 # - The families differ in their masks: all, past, prefix, source and past. A prefix decoder reads its prefix layer by
 #   layer, an encoder–decoder its finished source; what you can't look at, even through other layers, can't reach you.
 # - FLM labels every next token, PLM those after a prefix, MLM the hidden ones; −100 is what does not count, and causal
@@ -1220,7 +1225,7 @@ lab.quiz("01")
 # - Context moves a word's vector towards its meaning here; the residual keeps gradients alive, LayerNorm keeps sizes in
 #   bounds.
 # - A decoder writes token by token until EOS or the limit; cross-attention shows which part of the source it reads.
-# - A pretrained start learns from a few hundred examples what a random one can't; and it brings along the associations of
-#   its texts, which you can measure.
+# - A pretrained start learns from a few hundred examples what a random one can't; and it brings along the associations
+#   of its texts, which you can measure.
 #
 # Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) puts a model of the first family to work.

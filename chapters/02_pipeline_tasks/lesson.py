@@ -1,6 +1,7 @@
 # %% [markdown]
 # # 02 Pipelines, task by task
-# You run every task of the notes on a small real model, bring back the three that the library dropped, and learn when not to believe an answer.
+# You run every task of the notes on a small real model, bring back the three that the library dropped, and learn when
+# not to believe an answer.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -16,12 +17,12 @@ import labs_utils as lab
 lab.start("02")
 
 # %% [markdown]
-# A **pipeline** is a model, its tokenizer, and the code around them, behind one call: text in, answer out. This chapter goes through
-# the tasks one by one; chapter 03 then takes one pipeline apart.
+# A **pipeline** is a model, its tokenizer, and the code around them, behind one call: text in, answer out. This chapter
+# goes through the tasks one by one; chapter 03 then takes one pipeline apart.
 #
-# The models here are small: most are our encoder MiniLM with a head of under 1 MB. They get many things right and some wrong, and you
-# will meet both. What the text says about an answer is true of them. In hub mode (`LABS_MODE=hub`) the same cells run the
-# well-known large models, whose answers differ.
+# The models here are small: most are our encoder MiniLM with a head of under 1 MB. They get many things right and some
+# wrong, and you will meet both. What the text says about an answer is true of them. In hub mode (`LABS_MODE=hub`) the
+# same cells run the well-known large models, whose answers differ.
 #
 # The library is asked to log errors only. Where a warning matters, we look at it as data.
 
@@ -46,8 +47,8 @@ def load(task: str, role: str, **options):
 # %% [markdown]
 # ## 2.1 What is there?
 # <!-- T040 -->
-# The library keeps a register of its tasks. The notes list sixteen pipelines. Before you run this: how many of the sixteen are
-# still there? And which do you think are gone?
+# The library keeps a register of its tasks. The notes list sixteen pipelines. Before you run this: how many of the
+# sixteen are still there? And which do you think are gone?
 
 # %%
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -71,9 +72,9 @@ for task in ("summarization", "conversational"):
         load(task, "sentiment")
 
 # %% [markdown]
-# The first message names a way out: a chat model that you ask in words. That works, but it needs billions of parameters for what a small
-# encoder or encoder–decoder does well. In sections 2.7 to 2.9 you bring three of the five back. (`conversational` is
-# forgotten altogether: the register doesn't know the word.)
+# The first message names a way out: a chat model that you ask in words. That works, but it needs billions of parameters
+# for what a small encoder or encoder–decoder does well. In sections 2.7 to 2.9 you bring three of the five back.
+# (`conversational` is forgotten altogether: the register doesn't know the word.)
 #
 # And what is new since the notes?
 
@@ -88,10 +89,11 @@ axes.bar_label(bars, padding=3)
 axes.set(title="Text is the smaller part of today's tasks", xlabel="number of tasks", ylabel="kind of input");
 
 # %% [markdown]
-# Read the bars from the top: the largest group mixes kinds of input (a picture and a text, a sound and a text). This chapter stays with text.
+# Read the bars from the top: the largest group mixes kinds of input (a picture and a text, a sound and a text). This
+# chapter stays with text.
 #
-# The notes often name a task and no model. Then the register's default is taken. Before you run this: the notes say that
-# `pipeline("text-generation")` means GPT-2, with 0.1 billion parameters. And today?
+# The notes often name a task and no model. Then the register's default is taken. Before you run this: the notes say
+# that `pipeline("text-generation")` means GPT-2, with 0.1 billion parameters. And today?
 
 # %%
 tasks = ["text-classification", "zero-shot-classification", "text-generation", "fill-mask", "token-classification"]
@@ -99,8 +101,8 @@ defaults = {task: built_in[task]["default"]["model"] for task in tasks}
 pd.DataFrame(defaults, index=["default model", "revision"]).T
 
 # %% [markdown]
-# A model of three billion parameters: at two bytes each, six gigabytes to download. Defaults change without a word to you. So name your model, and its
-# revision.
+# A model of three billion parameters: at two bytes each, six gigabytes to download. Defaults change without a word to
+# you. So name your model, and its revision.
 
 # %% [markdown]
 # ## 2.2 Sentiment
@@ -117,20 +119,21 @@ texts = ["A warm, funny film that I would watch again.", "The battery died after
 classifier(texts)
 
 # %% [markdown]
-# A list in both cases, with one dictionary for each text. `score` is the probability of the **winner**, whichever it is. So a score
-# of 0.99 may be very bad news: look at the label first. `top_k=None` gives all labels:
+# A list in both cases, with one dictionary for each text. `score` is the probability of the **winner**, whichever it
+# is. So a score of 0.99 may be very bad news: look at the label first. `top_k=None` gives all labels:
 
 # %%
 classifier("I hate this so much!", top_k=None)
 
 # %% [markdown]
-# The device is an argument too. The notes write `device=0`, the first GPU, which fails where there is none. `lab.device()` takes
-# the fastest that you have; `"cpu"` and `"cuda"` are allowed as well.
+# The device is an argument too. The notes write `device=0`, the first GPU, which fails where there is none.
+# `lab.device()` takes the fastest that you have; `"cpu"` and `"cuda"` are allowed as well.
 #
 # ### Exercise 2.1
 # Write `positive_scores(results)`: it gets what the classifier returns for a list of texts, a list of dictionaries
-# `{"label": "POSITIVE" or "NEGATIVE", "score": float}`, and returns a list of floats: for each text the probability that it is
-# **positive**. There are only these two labels. For example, `[{"label": "NEGATIVE", "score": 0.9}]` gives `[0.1]`.
+# `{"label": "POSITIVE" or "NEGATIVE", "score": float}`, and returns a list of floats: for each text the probability
+# that it is **positive**. There are only these two labels. For example, `[{"label": "NEGATIVE", "score": 0.9}]` gives
+# `[0.1]`.
 
 # %% tags=["exercise"]
 def positive_scores(results: list[dict]) -> list[float]:
@@ -145,8 +148,8 @@ lab.check("2.1", positive_scores)
 # %% [markdown]
 # `lab.hint("2.1")` helps.
 #
-# Now be unkind to it. One of these texts is ironic, one says nothing good or bad, one is negated, one says both, and one is empty. Before
-# you run this: which will it get wrong, and how sure will it be?
+# Now be unkind to it. One of these texts is ironic, one says nothing good or bad, one is negated, one says both, and
+# one is empty. Before you run this: which will it get wrong, and how sure will it be?
 
 # %%
 tricky = {
@@ -173,9 +176,10 @@ axes.set(xlabel="probability of “positive”", xlim=(0, 1.12))
 axes.invert_yaxis()
 
 # %% [markdown]
-# A bar near either end is a sure answer. The plain sentences are right, and so is *not bad*. The irony leaves it in doubt, though you are not. The bare fact and
-# the empty text get a confident answer too: the model was never given a third choice. A score says how sure the **model** is among **its**
-# labels. It doesn't say that the question makes sense.
+# A bar near either end is a sure answer. The plain sentences are right, and so is *not bad*. The irony leaves it in
+# doubt, though you are not. The bare fact and the empty text get a confident answer too: the model was never given a
+# third choice. A score says how sure the **model** is among **its** labels. It doesn't say that the question makes
+# sense.
 #
 # The same task with other labels is another checkpoint. This one knows six emotions:
 
@@ -187,8 +191,8 @@ pd.DataFrame(rows, index=["I miss …", "We won …"])
 
 # %% [markdown]
 # ### Ask it yourself
-# Reading examples is good, asking your own is better. `form` makes text fields and a button for any pipeline of this chapter. Whatever you
-# type, you get an answer or a sentence that says what is wrong with the text.
+# Reading examples is good, asking your own is better. `form` makes text fields and a button for any pipeline of this
+# chapter. Whatever you type, you get an answer or a sentence that says what is wrong with the text.
 
 # %%
 def reply(answer, texts: dict[str, str], limit: int = 2_000) -> str:
@@ -231,14 +235,14 @@ for text in ("", "🙂🙂🙂", "word " * 10_000, "crème brûlée"):
 form(feeling, text="The film is slow, but I stayed to the end.")
 
 # %% [markdown]
-# (On a static page the fields don't answer; open the notebook. The line above them is the answer to what they hold.) Try a proverb, a
-# headline, a compliment that isn't one.
+# (On a static page the fields don't answer; open the notebook. The line above them is the answer to what they hold.)
+# Try a proverb, a headline, a compliment that isn't one.
 
 # %% [markdown]
 # ## 2.3 Labels of your own, without training
 # <!-- T031 -->
-# Zero-shot classification takes the labels at the moment of the call. The model below has three outputs, and none of them is called *education*,
-# *politics* or *business*. Before you run the notes' own example: how can that work at all?
+# Zero-shot classification takes the labels at the moment of the call. The model below has three outputs, and none of
+# them is called *education*, *politics* or *business*. Before you run the notes' own example: how can that work at all?
 
 # %%
 sorter = load("zero-shot-classification", "nli", dtype=torch.float32)
@@ -247,9 +251,9 @@ labels = ["education", "politics", "business"]
 sorter(course, candidate_labels=labels)
 
 # %% [markdown]
-# The model was trained for another question: given two texts, does the second **follow** from the first (entailment), contradict it, or
-# neither? The pipeline makes a sentence from each label, *This example is education.*, and asks whether it follows from yours. Do
-# the same by hand:
+# The model was trained for another question: given two texts, does the second **follow** from the first (entailment),
+# contradict it, or neither? The pipeline makes a sentence from each label, *This example is education.*, and asks
+# whether it follows from yours. Do the same by hand:
 
 # %%
 hypotheses = [f"This example is {label}." for label in labels]
@@ -263,8 +267,9 @@ assert all(abs(by_hand[label] - score) < 1e-3 for label, score in zip(answer["la
 by_hand
 
 # %% [markdown]
-# The same numbers. (Here the softmax runs over the **labels**, so that they share one.) Two consequences. Each label costs one run of the
-# model: ten labels take ten times as long. And the wording of the sentence matters. Before you run this: will *This text is about …* change the order?
+# The same numbers. (Here the softmax runs over the **labels**, so that they share one.) Two consequences. Each label
+# costs one run of the model: ten labels take ten times as long. And the wording of the sentence matters. Before you run
+# this: will *This text is about …* change the order?
 
 # %%
 templates = ["This example is {}.", "This text is about {}.", "A {} report."]
@@ -275,8 +280,8 @@ for template in templates:
 pd.DataFrame(rows).T[labels].round(2)
 
 # %% [markdown]
-# The first choice stays, the certainty doesn't: *A education report* is no sentence that the model has learned from. (The large model of the notes gives
-# 0.84 to *education*.) Now five texts at once:
+# The first choice stays, the certainty doesn't: *A education report* is no sentence that the model has learned from.
+# (The large model of the notes gives 0.84 to *education*.) Now five texts at once:
 
 # %%
 news = {
@@ -293,8 +298,8 @@ title = "Five texts, and five labels chosen at the call"
 lab.heatmap(table, rows=list(news), columns=five, title=title, label="score")
 
 # %% [markdown]
-# Each row sums to 1, up to rounding. The large numbers stand on the diagonal, where they belong. If several labels may be true at once, or none, say
-# `multi_label=True`. Then each label is judged alone: entailment against contradiction.
+# Each row sums to 1, up to rounding. The large numbers stand on the diagonal, where they belong. If several labels may
+# be true at once, or none, say `multi_label=True`. Then each label is judged alone: entailment against contradiction.
 
 # %%
 nothing_fits = sorter("My cat sleeps on the radiator.", candidate_labels=["sports", "politics"])
@@ -305,11 +310,12 @@ sum(nothing_fits["scores"]), sum(alone["scores"])
 # Without it the scores sum to 1, although neither label fits. With it they needn't.
 #
 # ### Exercise 2.2
-# Write `zero_shot_scores(logits, entailment, contradiction, multi_label)`: `logits` is a float tensor of shape `[labels, 3]`, the
-# model's logits for each label's hypothesis; `entailment` and `contradiction` are the numbers of these two columns. Return a tensor of
-# shape `[labels]`. If `multi_label` is false: a softmax over the labels of their entailment logits. If it is true: for each
-# label alone, the softmax of its entailment logit against its contradiction logit. For example, with entailment in column 0 and
-# contradiction in column 2, `[[0., 5., 0.], [0., 0., 0.]]` gives `[0.5, 0.5]` either way. The third column never counts.
+# Write `zero_shot_scores(logits, entailment, contradiction, multi_label)`: `logits` is a float tensor of shape
+# `[labels, 3]`, the model's logits for each label's hypothesis; `entailment` and `contradiction` are the numbers of
+# these two columns. Return a tensor of shape `[labels]`. If `multi_label` is false: a softmax over the labels of their
+# entailment logits. If it is true: for each label alone, the softmax of its entailment logit against its contradiction
+# logit. For example, with entailment in column 0 and contradiction in column 2, `[[0., 5., 0.], [0., 0., 0.]]` gives
+# `[0.5, 0.5]` either way. The third column never counts.
 
 # %% tags=["exercise"]
 def zero_shot_scores(logits: torch.Tensor, entailment: int, contradiction: int, multi_label: bool) -> torch.Tensor:
@@ -336,8 +342,8 @@ form(sort_into, text="The orchestra played Mahler to an empty hall.", labels="mu
 # %% [markdown]
 # ## 2.4 Going on with a text
 # <!-- T032 -->
-# A generator continues your **prompt**. The notes say that the result differs from run to run. Before you run this: what must you fix to
-# get the same text again?
+# A generator continues your **prompt**. The notes say that the result differs from run to run. Before you run this:
+# what must you fix to get the same text again?
 
 # %%
 from transformers import set_seed
@@ -356,8 +362,9 @@ other = generator(prompt, max_new_tokens=20, num_return_sequences=2)
 two == again, two == other
 
 # %% [markdown]
-# The seed. The pipeline **samples**: at each step it draws a token by its probability. Our generator has about a million parameters and
-# learned from a hundred stories and other plain prose. It gets the sound of a story right, and not much more. Here is what it draws the first token from:
+# The seed. The pipeline **samples**: at each step it draws a token by its probability. Our generator has about a
+# million parameters and learned from a hundred stories and other plain prose. It gets the sound of a story right, and
+# not much more. Here is what it draws the first token from:
 
 # %%
 ids = generator.tokenizer(prompt, return_tensors="pt")["input_ids"].to(device)
@@ -366,10 +373,11 @@ with torch.no_grad():
 lab.probabilities(next_token, generator.tokenizer, count=8)
 
 # %% [markdown]
-# A few tokens are likely, and a long tail isn't shown. (`Ġ` is how a byte-level tokenizer writes a space.) Chapter 12 is about ways to draw.
+# A few tokens are likely, and a long tail isn't shown. (`Ġ` is how a byte-level tokenizer writes a space.) Chapter 12
+# is about ways to draw.
 #
-# Three calls of the notes deserve a second look. The first limits the length with `max_length`. Before you run this: `max_length=12` counts
-# the prompt too. How many tokens will come?
+# Three calls of the notes deserve a second look. The first limits the length with `max_length`. Before you run this:
+# `max_length=12` counts the prompt too. How many tokens will come?
 
 # %%
 short = generator(prompt, max_length=12)[0]["generated_text"]
@@ -379,8 +387,9 @@ for name, text in {"prompt": prompt, "max_length=12": short}.items():
 print(f"max_new_tokens=5, without the prompt: {exact!r}")
 
 # %% [markdown]
-# Far more than 12, as a rule. Today the pipeline sets `max_new_tokens` by itself (256, if the checkpoint says nothing else), and that
-# beats `max_length`; a warning says so. Use `max_new_tokens`: it counts what is **added**. `return_full_text=False` leaves the prompt out.
+# Far more than 12, as a rule. Today the pipeline sets `max_new_tokens` by itself (256, if the checkpoint says nothing
+# else), and that beats `max_length`; a warning says so. Use `max_new_tokens`: it counts what is **added**.
+# `return_full_text=False` leaves the prompt out.
 #
 # The other two: a missing letter, and two answers from a method that has only one.
 
@@ -391,8 +400,8 @@ with lab.expect_error(ValueError):
     generator(prompt, num_return_sequences=2, do_sample=False)
 
 # %% [markdown]
-# In the notes the misspelt argument went through without a word, and one text came back instead of two. Now it is an error. And greedy decoding
-# always takes the likeliest token, so it has one answer.
+# In the notes the misspelt argument went through without a word, and one text came back instead of two. Now it is an
+# error. And greedy decoding always takes the likeliest token, so it has one answer.
 
 # %%
 def go_on(prompt: str) -> str:
@@ -405,7 +414,8 @@ form(go_on, prompt="The old man opened the door")
 # %% [markdown]
 # ## 2.5 The hidden word
 # <!-- T033 -->
-# BERT was trained to guess hidden words. The notes hide one with `<mask>`. Before you run this: will our model understand that?
+# BERT was trained to guess hidden words. The notes hide one with `<mask>`. Before you run this: will our model
+# understand that?
 
 # %%
 from transformers.pipelines import PipelineException
@@ -432,9 +442,9 @@ axes.set(title="The best five guesses share the probability with 30,000 others")
 axes.set(xlabel="probability (%)", xlim=(0, None));
 
 # %% [markdown]
-# `top_k` says how many guesses you get. This head learned for minutes what BERT learned for days: look how small even the best
-# probability is (the model's card says how often it is right). Choosing is easier than guessing. With `targets` you
-# name the candidates yourself, and get their probabilities:
+# `top_k` says how many guesses you get. This head learned for minutes what BERT learned for days: look how small even
+# the best probability is (the model's card says how often it is right). Choosing is easier than guessing. With
+# `targets` you name the candidates yourself, and get their probabilities:
 
 # %%
 choices = {
@@ -450,13 +460,15 @@ for text, targets in choices.items():
 pd.DataFrame(rows, columns=["text", "first", "second", "third"])
 
 # %% [markdown]
-# The candidates stand in the order of the model's choice. Where the sensible word comes first, the model has learned something that helps
-# with this sentence, even if it would not have guessed the word. Where it doesn't, you see where its knowledge ends.
+# The candidates stand in the order of the model's choice. Where the sensible word comes first, the model has learned
+# something that helps with this sentence, even if it would not have guessed the word. Where it doesn't, you see where
+# its knowledge ends.
 #
 # ### Exercise 2.3
-# Which words of a sentence can a model guess from the others? For that you hide them one at a time. Write `hide_each(text, mask)`: return
-# a list of strings, one for each word of `text` (words are what `str.split` gives), in which that word is replaced by `mask`; words are joined by
-# one space. For example, `hide_each("I like tea", "[MASK]")` gives `["[MASK] like tea", "I [MASK] tea", "I like [MASK]"]`.
+# Which words of a sentence can a model guess from the others? For that you hide them one at a time. Write
+# `hide_each(text, mask)`: return a list of strings, one for each word of `text` (words are what `str.split` gives), in
+# which that word is replaced by `mask`; words are joined by one space. For example, `hide_each("I like tea", "[MASK]")`
+# gives `["[MASK] like tea", "I [MASK] tea", "I like [MASK]"]`.
 
 # %% tags=["exercise"]
 def hide_each(text: str, mask: str) -> list[str]:
@@ -485,8 +497,8 @@ form(guess, text="The children ran down to the ___ to swim.")
 # %% [markdown]
 # ## 2.6 Names in a text
 # <!-- T034 -->
-# Named entity recognition gives a label to **every token**. Before you run this: the notes' sentence has three names. How many entries will
-# come back, without any grouping?
+# Named entity recognition gives a label to **every token**. Before you run this: the notes' sentence has three names.
+# How many entries will come back, without any grouping?
 
 # %%
 finder = load("ner", "ner")
@@ -494,8 +506,9 @@ sylvain = "My name is Sylvain and I work at Hugging Face in Brooklyn."
 pd.DataFrame(finder(sylvain))[["entity", "score", "word", "start", "end"]]
 
 # %% [markdown]
-# One entry for each **piece** that isn't `O` (outside). `B-` begins a name, `I-` continues it. The notes group the pieces with
-# `grouped_entities=True`. Today that is an error; the argument is called `aggregation_strategy`, because there is more than one way:
+# One entry for each **piece** that isn't `O` (outside). `B-` begins a name, `I-` continues it. The notes group the
+# pieces with `grouped_entities=True`. Today that is an error; the argument is called `aggregation_strategy`, because
+# there is more than one way:
 
 # %%
 with lab.expect_error(TypeError):
@@ -504,8 +517,8 @@ found = finder(sylvain, aggregation_strategy="simple")
 pd.DataFrame(found)
 
 # %% [markdown]
-# `word` is put together from lower-case pieces. For the text as it was written, use `start` and `end`: they count characters of the
-# **original**. With them you can mark the names where they stand:
+# `word` is put together from lower-case pieces. For the text as it was written, use `start` and `end`: they count
+# characters of the **original**. With them you can mark the names where they stand:
 
 # %%
 from IPython.display import HTML
@@ -523,9 +536,9 @@ def marked(text: str, entities: list[dict]) -> HTML:
 marked(sylvain, found)
 
 # %% [markdown]
-# Two of three are right. *Hugging Face* is a firm, but our encoder reads lower case, and “hugging face” could be many things: its score is low,
-# which is honest. The second example of the notes is harder. *CCNU* and *Wollongong* fall into several pieces each. Before you run this: what
-# happens when the pieces of one word get different labels?
+# Two of three are right. *Hugging Face* is a firm, but our encoder reads lower case, and “hugging face” could be many
+# things: its score is low, which is honest. The second example of the notes is harder. *CCNU* and *Wollongong* fall
+# into several pieces each. Before you run this: what happens when the pieces of one word get different labels?
 
 # %%
 ccnu = "I'm working in CCNU , is a beautiful school , and I like Wollongong"
@@ -535,15 +548,16 @@ for way in ("simple", "first", "average", "max"):
 pd.Series({way: "  ·  ".join(names) for way, names in ways.items()}, name="what comes back").to_frame()
 
 # %% [markdown]
-# `simple` follows the tags piece by piece, and may cut a word in two. The other three keep a word together and differ in who decides: its
-# **first** piece, the **average** over its pieces, or the piece with the **maximum** score. For words it is better to use one of
-# those three.
+# `simple` follows the tags piece by piece, and may cut a word in two. The other three keep a word together and differ
+# in who decides: its **first** piece, the **average** over its pieces, or the piece with the **maximum** score. For
+# words it is better to use one of those three.
 #
 # ### Exercise 2.4
-# Write `group(tokens)`: `tokens` is the list of **all** tokens of a text, dictionaries with `"entity"` (`"O"`, `"B-…"` or `"I-…"`),
-# `"start"` and `"end"` (characters). Return a list of tuples `(label, start, end)`, one for each name. `O` belongs to no name. `B-`
-# always begins a new one. `I-` continues the name before it if that has the same label and no `O` lies between; otherwise
-# it begins a new one. For example, `B-PER 0–5`, `I-PER 6–9`, `O 10–12`, `B-LOC 13–17` gives `[("PER", 0, 9), ("LOC", 13, 17)]`.
+# Write `group(tokens)`: `tokens` is the list of **all** tokens of a text, dictionaries with `"entity"` (`"O"`, `"B-…"`
+# or `"I-…"`), `"start"` and `"end"` (characters). Return a list of tuples `(label, start, end)`, one for each name. `O`
+# belongs to no name. `B-` always begins a new one. `I-` continues the name before it if that has the same label and no
+# `O` lies between; otherwise it begins a new one. For example, `B-PER 0–5`, `I-PER 6–9`, `O 10–12`, `B-LOC 13–17` gives
+# `[("PER", 0, 9), ("LOC", 13, 17)]`.
 
 # %% tags=["exercise"]
 def group(tokens: list[dict]) -> list[tuple[str, int, int]]:
@@ -578,8 +592,9 @@ form(names_in, text="Ada Lovelace worked with Charles Babbage in London.")
 # ## 2.7 Answering from a text
 # <!-- T035 -->
 # *Where do I work?* The notes ask a pipeline `question-answering`, which is gone. Its models are still there:
-# `AutoModelForQuestionAnswering` reads question and context together, and gives each token two logits: *the answer starts here*, *it ends
-# here*. Only the code around it is missing. Before you read on: what must that code do with the two logits of each token?
+# `AutoModelForQuestionAnswering` reads question and context together, and gives each token two logits: *the answer
+# starts here*, *it ends here*. Only the code around it is missing. Before you read on: what must that code do with the
+# two logits of each token?
 
 # %%
 from transformers import AutoModelForQuestionAnswering, Pipeline
@@ -610,9 +625,9 @@ class ExtractiveQA(Pipeline):
         return {"score": score, "start": first, "end": last, "answer": model_outputs["context"][first:last]}
 
 # %% [markdown]
-# Three methods, in the order of the three steps (chapter 03 takes them apart). The last one tries every span that begins before it ends,
-# and keeps the one whose two probabilities have the largest product. Register it under a name of its own; the old name is kept by the library
-# for its error message.
+# Three methods, in the order of the three steps (chapter 03 takes them apart). The last one tries every span that
+# begins before it ends, and keeps the one whose two probabilities have the largest product. Register it under a name of
+# its own; the old name is kept by the library for its error message.
 
 # %%
 with lab.expect_error(KeyError):
@@ -625,8 +640,9 @@ questions = ["What is my name?", "Where do I work?", "How old am I?"]
 pd.DataFrame([{"question": question, **reader({"question": question, "context": context})} for question in questions])
 
 # %% [markdown]
-# The name is right. To *Where do I work?* the notes' model says *Hugging Face*; our small one takes *where* for a place.
-# The third question has no answer in the text, and gets one all the same, with a low score. Here is the choice that the model had:
+# The name is right. To *Where do I work?* the notes' model says *Hugging Face*; our small one takes *where* for a
+# place. The third question has no answer in the text, and gets one all the same, with a low score. Here is the choice
+# that the model had:
 
 # %%
 given = {"question": questions[1], "context": context}
@@ -644,9 +660,9 @@ axes.set(ylabel="probability", ylim=(0, 1))
 axes.legend();
 
 # %% [markdown]
-# A tall blue bar and, at the same place or to the right of it, a tall orange one make an answer. How good is it on questions that it has never seen? We
-# count an answer as right if it is the true one to the letter, which is strict. Before you run this: will the score be
-# lower for questions that the text does **not** answer?
+# A tall blue bar and, at the same place or to the right of it, a tall orange one make an answer. How good is it on
+# questions that it has never seen? We count an answer as right if it is the true one to the letter, which is strict.
+# Before you run this: will the score be lower for questions that the text does **not** answer?
 
 # %%
 asked = lab.dataset("questions")
@@ -663,8 +679,9 @@ judged = pd.DataFrame({"kind": map(kind, test, answers), "score": [one["score"] 
 judged.groupby("kind")["score"].agg(["count", "median"]).round(2)
 
 # %% [markdown]
-# Some are exactly right and some are not; the right ones have the higher scores, so the score is worth something. But look at the row without an
-# answer: its scores are about as high as those of the right ones. This model never saw such a question, so it always points at something. One of each:
+# Some are exactly right and some are not; the right ones have the higher scores, so the score is worth something. But
+# look at the row without an answer: its scores are about as high as those of the right ones. This model never saw such
+# a question, so it always points at something. One of each:
 
 # %%
 show = [next(i for i in range(len(test)) if judged["kind"][i] == one) for one in sorted(set(judged["kind"]))]
@@ -673,10 +690,11 @@ pd.DataFrame([{"kind": judged["kind"][i], "question": test[i]["question"], "answ
 
 # %% [markdown]
 # ### Exercise 2.5
-# *The Eiffel Tower.* and *eiffel tower* are one answer. Those who measure question answering compare texts only after **normalising** them. Write
-# `same_answer(given, true)`: compare two strings after these four steps: lower case; drop punctuation (the characters of
-# `string.punctuation`); drop the words `a`, `an` and `the`; make each run of white space one space, with none at the ends. Return
-# `True` or `False`. For example, `same_answer("The  Eiffel Tower.", "eiffel tower")` is `True`, and `same_answer("theatre", "atre")` is `False`.
+# *The Eiffel Tower.* and *eiffel tower* are one answer. Those who measure question answering compare texts only after
+# **normalising** them. Write `same_answer(given, true)`: compare two strings after these four steps: lower case; drop
+# punctuation (the characters of `string.punctuation`); drop the words `a`, `an` and `the`; make each run of white space
+# one space, with none at the ends. Return `True` or `False`. For example, `same_answer("The  Eiffel Tower.", "eiffel
+# tower")` is `True`, and `same_answer("theatre", "atre")` is `False`.
 
 # %% tags=["exercise"]
 import string
@@ -710,9 +728,9 @@ form(read, question="Who was made mayor?", context=test[0]["context"])
 # %% [markdown]
 # ## 2.8 Translation
 # <!-- T037 -->
-# Translation needs a model that reads one text and **writes** another: an encoder–decoder. The notes ask the pipeline `translation`, which is gone.
-# A class of our own is shorter than the last one, because `generate` does the work. Before you read it: which of the three methods must get the
-# arguments for `generate`?
+# Translation needs a model that reads one text and **writes** another: an encoder–decoder. The notes ask the pipeline
+# `translation`, which is gone. A class of our own is shorter than the last one, because `generate` does the work.
+# Before you read it: which of the three methods must get the arguments for `generate`?
 
 # %%
 from transformers import AutoModelForSeq2SeqLM
@@ -750,21 +768,23 @@ english = [one[0]["generated_text"] for one in translator(french)]
 pd.DataFrame({"French": french, "English": english})
 
 # %% [markdown]
-# With fewer than two million parameters, everyday sentences come out well or nearly so. The last one is the notes' example (their model: *This course is
-# produced by Hugging Face.*). Ours has never met a Hugging Face, loses its way, and still writes something that sounds like English.
-# That is the failure to watch for: fluent and wrong.
+# With fewer than two million parameters, everyday sentences come out well or nearly so. The last one is the notes'
+# example (their model: *This course is produced by Hugging Face.*). Ours has never met a Hugging Face, loses its way,
+# and still writes something that sounds like English. That is the failure to watch for: fluent and wrong.
 #
-# What does it do with a language that it never learned? The notes translate Chinese, with a checkpoint for Chinese. Before you run this: will
-# a French–English model say that it can't?
+# What does it do with a language that it never learned? The notes translate Chinese, with a checkpoint for Chinese.
+# Before you run this: will a French–English model say that it can't?
 
 # %%
 translator("我是真的很穷不要再坑我了", max_new_tokens=12)
 
 # %% [markdown]
-# It doesn't say so. A translation model reads one language and writes one; which ones is in the checkpoint's name and card, and nowhere in the code.
+# It doesn't say so. A translation model reads one language and writes one; which ones is in the checkpoint's name and
+# card, and nowhere in the code.
 #
-# **Beams.** Greedy decoding takes the likeliest word at each step. Beam search keeps several beginnings alive, and may find a sentence that is likelier as
-# a whole. Before you run this: with more beams, can the log-probability of the best sentence fall?
+# **Beams.** Greedy decoding takes the likeliest word at each step. Beam search keeps several beginnings alive, and may
+# find a sentence that is likelier as a whole. Before you run this: with more beams, can the log-probability of the best
+# sentence fall?
 
 # %%
 from transformers import AutoTokenizer
@@ -797,18 +817,20 @@ changed = sum(one != four for one, four in zip(written[1], written[4]))
 print(f"{changed} of {len(sentences)} translations are different with 4 beams than with 1")
 
 # %% [markdown]
-# Higher is likelier. The step from one beam to a few is the largest. A beam is a bet, so a single sentence may also lose, and likelier to
-# the model is not the same as better to you. `num_return_sequences` shows the beams that came second and third:
+# Higher is likelier. The step from one beam to a few is the largest. A beam is a bet, so a single sentence may also
+# lose, and likelier to the model is not the same as better to you. `num_return_sequences` shows the beams that came
+# second and third:
 
 # %%
 translator("Je n'ai pas faim, mais je voudrais un café.", num_beams=4, num_return_sequences=3)
 
 # %% [markdown]
 # ### Exercise 2.6
-# Each more token makes a sentence less likely, so beam search would favour short ones. The library divides: the score of a candidate is its summed
-# log-probability divided by its length to the power `length_penalty`. Write `winner(candidates, length_penalty)`: `candidates` is a list of
-# tuples `(summed log-probability, number of tokens)`; return the index of the one with the highest score, the first of them if several are equal. For example,
-# `[(-4.0, 4), (-4.5, 9)]` gives `0` with `length_penalty=0.0` (−4 beats −4.5) and `1` with `1.0` (−0.5 beats −1).
+# Each more token makes a sentence less likely, so beam search would favour short ones. The library divides: the score
+# of a candidate is its summed log-probability divided by its length to the power `length_penalty`. Write
+# `winner(candidates, length_penalty)`: `candidates` is a list of tuples `(summed log-probability, number of tokens)`;
+# return the index of the one with the highest score, the first of them if several are equal. For example, `[(-4.0, 4),
+# (-4.5, 9)]` gives `0` with `length_penalty=0.0` (−4 beats −4.5) and `1` with `1.0` (−0.5 beats −1).
 
 # %% tags=["exercise"]
 def winner(candidates: list[tuple[float, int]], length_penalty: float = 1.0) -> int:
@@ -833,8 +855,9 @@ form(translate, French="Il pleut, et j'ai oublié mon parapluie.")
 # %% [markdown]
 # ## 2.9 Summarization
 # <!-- T036 -->
-# A summarizer reads a long text and writes a short one: an encoder–decoder again. So the class is the one that you have; it only needs another
-# name. Before you run this: what should a summary have that the first sentence of the article hasn't?
+# A summarizer reads a long text and writes a short one: an encoder–decoder again. So the class is the one that you
+# have; it only needs another name. Before you run this: what should a summary have that the first sentence of the
+# article hasn't?
 
 # %%
 with lab.expect_error(KeyError):
@@ -850,8 +873,10 @@ america = " ".join(america.split())
 summarizer(america)
 
 # %% [markdown]
-# That was the notes' article (shortened). The answer is poor; below you measure how poor. First its length: the notes limit a summary with `max_length` and `min_length`. For an encoder–decoder these count the decoder's start token too,
-# and `max_new_tokens` and `min_new_tokens` are the clearer pair: they count what is written. Before you run this: how does a model obey a **minimum**?
+# That was the notes' article (shortened). The answer is poor; below you measure how poor. First its length: the notes
+# limit a summary with `max_length` and `min_length`. For an encoder–decoder these count the decoder's start token too,
+# and `max_new_tokens` and `min_new_tokens` are the clearer pair: they count what is written. Before you run this: how
+# does a model obey a **minimum**?
 
 # %%
 limits = [{"max_new_tokens": 8}, {"max_new_tokens": 24}, {"min_new_tokens": 30, "max_new_tokens": 40}]
@@ -863,11 +888,13 @@ for limit in limits:
 pd.DataFrame(rows)
 
 # %% [markdown]
-# The maximum cuts, wherever the sentence is. The minimum forbids the token that ends a text until enough others stand there. Neither makes the model
-# say more: it only goes on, or stops. (Cutting the written text again may give a token more or less than the model wrote.)
+# The maximum cuts, wherever the sentence is. The minimum forbids the token that ends a text until enough others stand
+# there. Neither makes the model say more: it only goes on, or stops. (Cutting the written text again may give a token
+# more or less than the model wrote.)
 #
-# Is the summary any good? One way to ask: how many words does it share with the summary that comes with the article? We take the F1 of the two bags of words,
-# the idea of **ROUGE-1**. And we need something to beat: the article's first sentence.
+# Is the summary any good? One way to ask: how many words does it share with the summary that comes with the article? We
+# take the F1 of the two bags of words, the idea of **ROUGE-1**. And we need something to beat: the article's first
+# sentence.
 
 # %%
 import re
@@ -897,17 +924,20 @@ axes.set(xlabel="first sentence (ROUGE-1 F1)", ylabel="model (ROUGE-1 F1)", xlim
 axes.set_title(f"The model beats the first sentence on {ahead} of {len(scores)} articles");
 
 # %% [markdown]
-# Each point is an article; above the line the model wins. The first sentence is often a strong opponent, because that is where the news stands. And sharing words is not
-# the same as being **true**: the measure can't tell *won* from *lost*. So read some, beside the summaries that come with the articles:
+# Each point is an article; above the line the model wins. The first sentence is often a strong opponent, because that
+# is where the news stands. And sharing words is not the same as being **true**: the measure can't tell *won* from
+# *lost*. So read some, beside the summaries that come with the articles:
 
 # %%
 pd.DataFrame({"headline": articles["headline"][:3], "the model": by_model[:3], "wanted": articles["summary"][:3]})
 
 # %% [markdown]
-# Honestly: this is not yet a summarizer. It has 1.5 million parameters, reads only the first 160 tokens, and was trained for minutes. It has caught the **manner** of
-# headlines and abstracts (*how to …*, *we propose …*), now and then a word of the text, and hardly its meaning. Writing about a text is the hardest task
-# of this chapter, and small models fail at it first. The code around it is right all the same: put a large checkpoint in its place (hub mode does), and these
-# cells write summaries. Then ask of each sentence: is that in the article? A large model's mistakes are harder to see.
+# Honestly: this is not yet a summarizer. It has 1.5 million parameters, reads only the first 160 tokens, and was
+# trained for minutes. It has caught the **manner** of headlines and abstracts (*how to …*, *we propose …*), now and
+# then a word of the text, and hardly its meaning. Writing about a text is the hardest task of this chapter, and small
+# models fail at it first. The code around it is right all the same: put a large checkpoint in its place (hub mode
+# does), and these cells write summaries. Then ask of each sentence: is that in the article? A large model's mistakes
+# are harder to see.
 
 # %%
 def summarize(article: str) -> str:
@@ -918,7 +948,8 @@ form(summarize, article=articles[3]["text"][:600])
 # %% [markdown]
 # ## 2.10 Texts as vectors
 # <!-- T038 -->
-# `feature-extraction` stops before any head: it gives you the vectors. Before you run this: of which shape, for one sentence of five words?
+# `feature-extraction` stops before any head: it gives you the vectors. Before you run this: of which shape, for one
+# sentence of five words?
 
 # %%
 extractor = load("feature-extraction", "encoder")
@@ -927,9 +958,10 @@ vectors = extractor("Two dogs play outside today", return_tensors=True)
 type(nested).__name__, len(nested), len(nested[0]), len(nested[0][0]), list(vectors.shape)
 
 # %% [markdown]
-# Nested lists `[1][tokens][width]`, or a tensor of that shape: one vector for each **token**, `[CLS]` and `[SEP]` included. For one
-# vector of the whole sentence you average over the tokens. Made as long as 1, two such vectors have a product that is their **cosine similarity**.
-# For many texts we do it in batches; then padding must not count in the average (chapter 03 says why).
+# Nested lists `[1][tokens][width]`, or a tensor of that shape: one vector for each **token**, `[CLS]` and `[SEP]`
+# included. For one vector of the whole sentence you average over the tokens. Made as long as 1, two such vectors have a
+# product that is their **cosine similarity**. For many texts we do it in batches; then padding must not count in the
+# average (chapter 03 says why).
 
 # %%
 def embed(texts: list[str]) -> torch.Tensor:
@@ -961,15 +993,18 @@ title = "What is about the same thing is close, whatever the words"
 lab.heatmap((points @ points.T).round(decimals=2), rows=list(six), columns=list(six), title=title, label="cosine similarity")
 
 # %% [markdown]
-# *Dogs* and *puppies* share no word and are close; *bank* is closer to *money* than to the *river*, although the word is the same. But look at
-# *not play*: its meaning is the opposite, and it is the closest of all. Such vectors say what a text is **about**. They say little about whether it affirms or denies.
+# *Dogs* and *puppies* share no word and are close; *bank* is closer to *money* than to the *river*, although the word
+# is the same. But look at *not play*: its meaning is the opposite, and it is the closest of all. Such vectors say what
+# a text is **about**. They say little about whether it affirms or denies.
 #
-# The encoder was trained for such averages. Not every model is: before you compare averages, read what a model was trained for.
+# The encoder was trained for such averages. Not every model is: before you compare averages, read what a model was
+# trained for.
 #
 # ### Exercise 2.7
-# Write `nearest(query, vectors, count)`: `query` has shape `[width]`, `vectors` has shape `[texts, width]`; they may have any length. Return
-# a list of `count` tuples `(index, cosine similarity)`, an `int` and a `float`, most similar first; fewer if there are fewer texts. For example, query `[1., 0.]` and vectors
-# `[[0., 2.], [3., 0.]]` with `count=1` give `[(1, 1.0)]`. No vector is zero.
+# Write `nearest(query, vectors, count)`: `query` has shape `[width]`, `vectors` has shape `[texts, width]`; they may
+# have any length. Return a list of `count` tuples `(index, cosine similarity)`, an `int` and a `float`, most similar
+# first; fewer if there are fewer texts. For example, query `[1., 0.]` and vectors `[[0., 2.], [3., 0.]]` with `count=1`
+# give `[(1, 1.0)]`. No vector is zero.
 
 # %% tags=["exercise"]
 def nearest(query: torch.Tensor, vectors: torch.Tensor, count: int) -> list[tuple[int, float]]:
@@ -1002,8 +1037,8 @@ form(search, query="medical test results")
 # %% [markdown]
 # ## 2.11 Do two sentences say the same?
 # <!-- T039 -->
-# The notes' example has three sentences and a BERT that was trained on pairs of news sentences (MRPC). The tokenizer packs a pair into one
-# sequence. Before you run this: how does the model know where the second begins?
+# The notes' example has three sentences and a BERT that was trained on pairs of news sentences (MRPC). The tokenizer
+# packs a pair into one sequence. Before you run this: how does the model know where the second begins?
 
 # %%
 zero = "The company HuggingFace is based in New York City"
@@ -1012,16 +1047,18 @@ two = "HuggingFace's headquarters are situated in Manhattan"
 lab.tokens(extractor.tokenizer, zero, two)
 
 # %% [markdown]
-# By `[SEP]` and by the token types, 0 and 1. But first the simplest judge there is, which reads each sentence alone: two sentences are
-# paraphrases if their cosine similarity reaches a **threshold**. On the three sentences that looks perfect:
+# By `[SEP]` and by the token types, 0 and 1. But first the simplest judge there is, which reads each sentence alone:
+# two sentences are paraphrases if their cosine similarity reaches a **threshold**. On the three sentences that looks
+# perfect:
 
 # %%
 three = embed([zero, one, two])
 print(f"0 and 2: {three[0] @ three[2]:.2f}   0 and 1: {three[0] @ three[1]:.2f}")
 
 # %% [markdown]
-# Three sentences prove nothing: apples and Manhattan have different **topics**. The real question is about pairs on one topic. Our `paraphrase` set
-# has near misses: another number, another actor, a negation. Before you run this: how far apart will the two kinds of pairs be?
+# Three sentences prove nothing: apples and Manhattan have different **topics**. The real question is about pairs on one
+# topic. Our `paraphrase` set has near misses: another number, another actor, a negation. Before you run this: how far
+# apart will the two kinds of pairs be?
 
 # %%
 same = lab.dataset("paraphrase")
@@ -1041,8 +1078,8 @@ axes.set(title="Near misses are about as similar as paraphrases", xlabel="cosine
 axes.legend();
 
 # %% [markdown]
-# The two heaps lie on each other. No threshold can part them well. Choose the best one on the **training** pairs all the same, and measure it on pairs that it has
-# not seen, beside the answer *always paraphrase*.
+# The two heaps lie on each other. No threshold can part them well. Choose the best one on the **training** pairs all
+# the same, and measure it on pairs that it has not seen, beside the answer *always paraphrase*.
 
 # %%
 steps = torch.linspace(0.4, 1, 121)
@@ -1054,8 +1091,9 @@ print(f"threshold {threshold:.2f}: {curve.max():.0%} of the training pairs, {rig
 print(f"always “paraphrase”: {always:.0%} of new pairs")
 
 # %% [markdown]
-# No better than a constant answer, or hardly. Similarity of topic is not sameness of meaning. Can a small trained head read more from the same two vectors *u* and *v*? Give it the
-# size of their difference and their product, entry by entry:
+# No better than a constant answer, or hardly. Similarity of topic is not sameness of meaning. Can a small trained head
+# read more from the same two vectors *u* and *v*? Give it the size of their difference and their product, entry by
+# entry:
 
 # %%
 def features(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -1073,9 +1111,10 @@ for _ in range(100):
 {split: round(((head(inputs[split])[:, 0] > 0) == truth[split]).float().mean().item(), 2) for split in sample}
 
 # %% [markdown]
-# Much better on the pairs that it learned, and not on new ones: it learned those by heart. Each sentence was turned into a vector without a look at the
-# other, and the detail that decides, a number or a *not*, is lost by then. A model for this task must read both **together**, as the notes' does.
-# The course has a small one. Before you run this: which of the three pairs of the notes' sentences will it call a paraphrase?
+# Much better on the pairs that it learned, and not on new ones: it learned those by heart. Each sentence was turned
+# into a vector without a look at the other, and the detail that decides, a number or a *not*, is lost by then. A model
+# for this task must read both **together**, as the notes' does. The course has a small one. Before you run this: which
+# of the three pairs of the notes' sentences will it call a paraphrase?
 
 # %%
 judge = load("text-classification", "paraphrase", dtype=torch.float32)
@@ -1092,13 +1131,15 @@ print(f"always “paraphrase”: {always:.0%} of new pairs")
 
 # %% [markdown]
 # Its model card says how often it is right on ordinary pairs of news. Near misses are harder: it beats the constant
-# answer, and is far from good. Some 1,300 pairs taught it; to see every detail takes many more. Chapter 07 shows how a head reads a pair, chapters 09 and 10 how such a model is trained.
+# answer, and is far from good. Some 1,300 pairs taught it; to see every detail takes many more. Chapter 07 shows how a
+# head reads a pair, chapters 09 and 10 how such a model is trained.
 #
 # ### Exercise 2.8
-# Write `best_threshold(scores, labels)`: `scores` is a list of floats, `labels` a list of booleans of the same length. A pair is called a
-# paraphrase if its score is **at least** the threshold. Return the threshold, a float, with the most right calls. Any such threshold is accepted. Remember the two
-# extremes: it may be best to call everything a paraphrase, or nothing. For example, `[0.9, 0.4, 0.8]` with `[True, False, True]` gives `0.8`
-# (or any other number above 0.4 up to 0.8).
+# Write `best_threshold(scores, labels)`: `scores` is a list of floats, `labels` a list of booleans of the same length.
+# A pair is called a paraphrase if its score is **at least** the threshold. Return the threshold, a float, with the most
+# right calls. Any such threshold is accepted. Remember the two extremes: it may be best to call everything a
+# paraphrase, or nothing. For example, `[0.9, 0.4, 0.8]` with `[True, False, True]` gives `0.8` (or any other number
+# above 0.4 up to 0.8).
 
 # %% tags=["exercise"]
 def best_threshold(scores: list[float], labels: list[bool]) -> float:
@@ -1127,9 +1168,9 @@ form(compare, first="The mayor opened the bridge on Monday.", second="The mayor 
 # %% [markdown]
 # ## 2.12 The wrong checkpoint for a task
 # <!-- T041 -->
-# One of the notes shows `pipeline("text-classification", model="bert-base-uncased")` and prints its answer to *This is a positive sentence.* as if it were
-# one. Another warns against exactly that: the head doesn't suit the task. Who is right? Before you run this: our encoder has no classification head
-# either. Will there be an error?
+# One of the notes shows `pipeline("text-classification", model="bert-base-uncased")` and prints its answer to *This is
+# a positive sentence.* as if it were one. Another warns against exactly that: the head doesn't suit the task. Who is
+# right? Before you run this: our encoder has no classification head either. Will there be an error?
 
 # %%
 sentence = "This is a positive sentence."
@@ -1138,8 +1179,9 @@ for seed in range(3):
     print(seed, load("text-classification", "encoder")(sentence))
 
 # %% [markdown]
-# No error. Labels and scores like those of a real classifier, except that they are called `LABEL_0` and `LABEL_1`, stay near 0.5, and change with
-# the seed: the checkpoint has no classifier, so the library makes a **random** one. It says so in a load report. As data:
+# No error. Labels and scores like those of a real classifier, except that they are called `LABEL_0` and `LABEL_1`, stay
+# near 0.5, and change with the seed: the checkpoint has no classifier, so the library makes a **random** one. It says
+# so in a load report. As data:
 
 # %%
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
@@ -1158,8 +1200,9 @@ cases = {
 pd.DataFrame(cases).T
 
 # %% [markdown]
-# A weight that is **missing** was made up. If it belongs to the head, every answer of the pipeline is. A weight that is **left over** was in the file and isn't used,
-# which is harmless for the answer and says that the checkpoint was meant for something else. Only the second row is clean. Now the proof on sixty opinions:
+# A weight that is **missing** was made up. If it belongs to the head, every answer of the pipeline is. A weight that is
+# **left over** was in the file and isn't used, which is harmless for the answer and says that the checkpoint was meant
+# for something else. Only the second row is clean. Now the proof on sixty opinions:
 
 # %%
 opinions = lab.dataset("opinions")
@@ -1185,10 +1228,12 @@ axes[0].set(ylabel="opinions")
 axes[0].legend();
 
 # %% [markdown]
-# On the left all opinions get nearly the same number, whatever they say: chance. On the right the two colours move apart. So the warning is right and the example is wrong: a
-# checkpoint must have been trained with a head for **this** task. The model card says which, and the load report tells you what isn't there.
+# On the left all opinions get nearly the same number, whatever they say: chance. On the right the two colours move
+# apart. So the warning is right and the example is wrong: a checkpoint must have been trained with a head for **this**
+# task. The model card says which, and the load report tells you what isn't there.
 #
-# There is a third case, without any report: a head that fits and answers another question. The emotion model is a text classifier too.
+# There is a third case, without any report: a head that fits and answers another question. The emotion model is a text
+# classifier too.
 
 # %%
 load("text-classification", "emotion")("The film was too long, and the ending made me furious.")
@@ -1197,9 +1242,10 @@ load("text-classification", "emotion")("The film was too long, and the ending ma
 # No complaint, and no sentiment. Only you know what you wanted.
 #
 # ### Exercise 2.9
-# Write `untrained_parts(missing)`: it gets the missing keys of a load report, a list of parameter names such as `["classifier.weight", "classifier.bias"]`.
-# Return a **sorted list** of the modules that they belong to, each once: the name without its last part. For example, these two give `["classifier"]`, and
-# `["cls.predictions.bias", "qa_outputs.weight"]` gives `["cls.predictions", "qa_outputs"]`. A clean report gives `[]`.
+# Write `untrained_parts(missing)`: it gets the missing keys of a load report, a list of parameter names such as
+# `["classifier.weight", "classifier.bias"]`. Return a **sorted list** of the modules that they belong to, each once:
+# the name without its last part. For example, these two give `["classifier"]`, and `["cls.predictions.bias",
+# "qa_outputs.weight"]` gives `["cls.predictions", "qa_outputs"]`. A clean report gives `[]`.
 
 # %% tags=["exercise"]
 def untrained_parts(missing: list[str]) -> list[str]:
@@ -1212,8 +1258,8 @@ def untrained_parts(missing: list[str]) -> list[str]:
 lab.check("2.9", untrained_parts)
 
 # %% [markdown]
-# `lab.hint("2.9")` helps. In this form you choose the checkpoint by its role: try `sentiment`, `encoder`, `emotion`, `translator`, or a role that
-# doesn't exist.
+# `lab.hint("2.9")` helps. In this form you choose the checkpoint by its role: try `sentiment`, `encoder`, `emotion`,
+# `translator`, or a role that doesn't exist.
 
 # %%
 def with_role(text: str, role: str) -> str:
@@ -1228,8 +1274,8 @@ form(with_role, text=sentence, role="encoder")
 # %% [markdown]
 # ## 2.13 The parameters of `pipeline`
 # <!-- T042 -->
-# The notes list task, model, config, tokenizer, framework and `use_fast`. `task` and `device` you know. Before you run this: `model` may be a name or a model
-# that you have already loaded. What is missing in the second case?
+# The notes list task, model, config, tokenizer, framework and `use_fast`. `task` and `device` you know. Before you run
+# this: `model` may be a name or a model that you have already loaded. What is missing in the second case?
 
 # %%
 from transformers import AutoConfig
@@ -1242,8 +1288,8 @@ tokenizer = AutoTokenizer.from_pretrained(sentiment, revision=sentiment.revision
 pipeline("text-classification", model=loaded, tokenizer=tokenizer)("Lovely!")
 
 # %% [markdown]
-# The tokenizer: a loaded model doesn't know where it came from. Next, **`config`**. It holds the names of the labels, among other things. Before you run
-# this: you give `pipeline` a config with other names. Will they come out?
+# The tokenizer: a loaded model doesn't know where it came from. Next, **`config`**. It holds the names of the labels,
+# among other things. Before you run this: you give `pipeline` a config with other names. Will they come out?
 
 # %%
 names = {0: "thumbs down", 1: "thumbs up"}
@@ -1253,10 +1299,11 @@ print("given to pipeline:       ", load("text-classification", "sentiment", conf
 print("given to from_pretrained:", pipeline("text-classification", model=renamed, tokenizer=tokenizer)("Lovely!"))
 
 # %% [markdown]
-# Not from the first: today `pipeline` uses a config only to choose the classes, and the model is loaded with the one in its checkpoint. To change
-# something, load the model with your config, and give the pipeline that.
+# Not from the first: today `pipeline` uses a config only to choose the classes, and the model is loaded with the one in
+# its checkpoint. To change something, load the model with your config, and give the pipeline that.
 #
-# **`dtype`** is the type of the numbers. Before you run this: with half of the bits, how much smaller is the model, and how much does a score move?
+# **`dtype`** is the type of the numbers. Before you run this: with half of the bits, how much smaller is the model, and
+# how much does a score move?
 
 # %%
 rows = {}
@@ -1268,10 +1315,11 @@ print("without dtype:", classifier.model.dtype)
 pd.DataFrame(rows).T.round(5)
 
 # %% [markdown]
-# Half the memory, and a score that moves by little. Without `dtype` you get `"auto"`: the type in which the checkpoint was saved. A GPU computes faster in
-# half precision; a CPU often doesn't.
+# Half the memory, and a score that moves by little. Without `dtype` you get `"auto"`: the type in which the checkpoint
+# was saved. A GPU computes faster in half precision; a CPU often doesn't.
 #
-# **`batch_size`** says how many texts of a list go through the model at once. The answers stay the same up to rounding; chapter 03 measures when it pays.
+# **`batch_size`** says how many texts of a list go through the model at once. The answers stay the same up to rounding;
+# chapter 03 measures when it pays.
 
 # %%
 many = list(tricky.values())[:6]
@@ -1280,7 +1328,8 @@ assert [one["label"] for one in alone] == [one["label"] for one in together]
 max(abs(a["score"] - b["score"]) for a, b in zip(alone, together))
 
 # %% [markdown]
-# And the two others of the notes. Before you run this: there is no TensorFlow in today's library. What does `framework="tf"` do?
+# And the two others of the notes. Before you run this: there is no TensorFlow in today's library. What does
+# `framework="tf"` do?
 
 # %%
 tf = load("text-classification", "sentiment", framework="tf")
@@ -1288,8 +1337,8 @@ slow = load("text-classification", "sentiment", use_fast=False)
 isinstance(tf.model, torch.nn.Module), slow.tokenizer.is_fast
 
 # %% [markdown]
-# Nothing, and nobody says so: you get a PyTorch model. `use_fast=False` is ignored in the same way, for this model as for most. An argument that is
-# accepted is not yet an argument that works.
+# Nothing, and nobody says so: you get a PyTorch model. `use_fast=False` is ignored in the same way, for this model as
+# for most. An argument that is accepted is not yet an argument that works.
 
 # %% [markdown]
 # ## What changed since the notes
@@ -1328,11 +1377,14 @@ lab.quiz("02")
 
 # %% [markdown]
 # ## Recap
-# - The register knows about two dozen tasks; of the notes' sixteen, eleven are kept and five removed, and `sentiment-analysis` and `ner` are second names.
-# - One call runs a task: labels with scores, labels of your own, more text, a hidden word, names with their places, vectors.
+# - The register knows about two dozen tasks; of the notes' sixteen, eleven are kept and five removed, and
+#   `sentiment-analysis` and `ner` are second names.
+# - One call runs a task: labels with scores, labels of your own, more text, a hidden word, names with their places,
+#   vectors.
 # - A score compares the model's own choices; irony, a bare fact or an empty text get a confident answer too.
 # - Question answering, translation and summarization are three short methods and a registration away.
-# - Vectors find what is on the same topic; whether two sentences say the same needs a model that reads both together, and a threshold needs data.
+# - Vectors find what is on the same topic; whether two sentences say the same needs a model that reads both together,
+#   and a threshold needs data.
 # - A missing head is made up without an error. The load report names what is missing; read it before the answers.
 #
 # Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) takes one of these calls apart.

@@ -1,6 +1,7 @@
 # %% [markdown]
 # # 03 Inside a pipeline
-# You open a pipeline, do its three steps by hand with the same numbers, and build a pipeline that the library no longer has.
+# You open a pipeline, do its three steps by hand with the same numbers, and build a pipeline that the library no longer
+# has.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -18,8 +19,8 @@ lab.start("03")
 # %% [markdown]
 # ## 3.1 Three steps
 # <!-- T050 -->
-# We need a patient. In a few seconds you make one: a classifier that tells which of eight topics a text is about. The encoder
-# stays as it is (**frozen**); only a small layer on top of it, the **head**, learns.
+# We need a patient. In a few seconds you make one: a classifier that tells which of eight topics a text is about. The
+# encoder stays as it is (**frozen**); only a small layer on top of it, the **head**, learns.
 #
 # Before you run this: with eight topics, how many of a hundred texts would a blind guess get right?
 
@@ -63,9 +64,9 @@ share = (guesses == torch.tensor(held_back["label"][:])).float().mean()
 f"{share:.0%} of {len(held_back)} new texts right"
 
 # %% [markdown]
-# A blind guess gets one in eight. The library told you that `classifier.weight` and `classifier.bias` were missing and therefore
-# random; now they have learned. Save the model together with its tokenizer, and you have a **checkpoint**: a folder that
-# `pipeline` can load.
+# A blind guess gets one in eight. The library told you that `classifier.weight` and `classifier.bias` were missing and
+# therefore random; now they have learned. Save the model together with its tokenizer, and you have a **checkpoint**: a
+# folder that `pipeline` can load.
 
 # %%
 import tempfile
@@ -79,10 +80,12 @@ text = "The goalkeeper saved a penalty in the last minute of the final."
 classifier(text)
 
 # %% [markdown]
-# One line in, one label out. What happened in between? The notes draw three steps: preprocess, *fit the model*, postprocess. The
-# order is right, but nothing is fitted: a pipeline never trains. The middle step only **runs** the model.
+# One line in, one label out. What happened in between? The notes draw three steps: preprocess, *fit the model*,
+# postprocess. The order is right, but nothing is fitted: a pipeline never trains. The middle step only **runs** the
+# model.
 #
-# The three steps are three methods of the pipeline. Before you run this: of which type is what passes from one to the next?
+# The three steps are three methods of the pipeline. Before you run this: of which type is what passes from one to the
+# next?
 
 # %%
 encoded = classifier.preprocess(text)           # text → ids
@@ -108,8 +111,8 @@ assert by_hand["label"] == classifier(text)[0]["label"] and difference < 1e-5
 f"same label; scores differ by {difference:.1e}"
 
 # %% [markdown]
-# The same label, and the same score up to rounding (we allow 0.00001; the pipeline computes its softmax with NumPy). There is
-# no fourth, secret step. The rest of the chapter goes through the three, one at a time.
+# The same label, and the same score up to rounding (we allow 0.00001; the pipeline computes its softmax with NumPy).
+# There is no fourth, secret step. The rest of the chapter goes through the three, one at a time.
 
 # %% [markdown]
 # ## 3.2 What the tokenizer hands over
@@ -125,8 +128,8 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Each column is a token. `input_ids` are the numbers of the tokens in the vocabulary. `token_type_ids` say to which of two texts
-# a token belongs (here there is one, so all are 0). `attention_mask` is 1 for a real token and 0 for padding.
+# Each column is a token. `input_ids` are the numbers of the tokens in the vocabulary. `token_type_ids` say to which of
+# two texts a token belongs (here there is one, so all are 0). `attention_mask` is 1 for a real token and 0 for padding.
 #
 # One of the notes says that *Hello, how are you?* has the mask `[1, 1, 1, 1]`, one number per word. Count:
 
@@ -135,9 +138,9 @@ hello = tokenizer("Hello, how are you?")
 tokenizer.convert_ids_to_tokens(hello["input_ids"]), hello["attention_mask"]
 
 # %% [markdown]
-# One number per **token**, punctuation, `[CLS]` and `[SEP]` included. The two stars are plain Python: they unpack a dictionary
-# into keyword arguments. The next cell writes the same call out. Before you run the one after it: what happens without the
-# stars, and what with a key that the model doesn't know?
+# One number per **token**, punctuation, `[CLS]` and `[SEP]` included. The two stars are plain Python: they unpack a
+# dictionary into keyword arguments. The next cell writes the same call out. Before you run the one after it: what
+# happens without the stars, and what with a key that the model doesn't know?
 
 # %%
 with torch.no_grad():
@@ -156,9 +159,9 @@ with torch.no_grad():
 torch.equal(unknown, logits)
 
 # %% [markdown]
-# Without the stars, the whole dictionary lands in the first argument, `input_ids`, and the model asks it for a tensor's size.
-# The unknown key is the nastier case: this model takes it and ignores it, without a word. Keep that in mind for section 3.5. So
-# let the tokenizer choose the keys; it knows what its model wants:
+# Without the stars, the whole dictionary lands in the first argument, `input_ids`, and the model asks it for a tensor's
+# size. The unknown key is the nastier case: this model takes it and ignores it, without a word. Keep that in mind for
+# section 3.5. So let the tokenizer choose the keys; it knows what its model wants:
 
 # %%
 tokenizer.model_input_names
@@ -166,16 +169,16 @@ tokenizer.model_input_names
 # %% [markdown]
 # ## 3.3 From words to eight numbers
 # <!-- T052 -->
-# Every token goes in as an id and comes out as a vector. At the end there are eight numbers for the **whole** text. Before you
-# run this: at which module does the dimension that counts tokens disappear?
+# Every token goes in as an id and comes out as a vector. At the end there are eight numbers for the **whole** text.
+# Before you run this: at which module does the dimension that counts tokens disappear?
 
 # %%
 lab.shapes(model, depth=4, **inputs)
 
 # %% [markdown]
-# Read the shapes from top to bottom. Through the embeddings and all six layers they are `[1, tokens, 384]`. The **pooler** keeps
-# one vector, that of `[CLS]`, and the classifier turns its 384 numbers into 8. The bars show where the parameters are: almost
-# none of them in the head that you trained.
+# Read the shapes from top to bottom. Through the embeddings and all six layers they are `[1, tokens, 384]`. The
+# **pooler** keeps one vector, that of `[CLS]`, and the classifier turns its 384 numbers into 8. The bars show where the
+# parameters are: almost none of them in the head that you trained.
 
 # %%
 with torch.no_grad():
@@ -186,8 +189,8 @@ with torch.no_grad():
 list(last.shape), list(pooled.shape), list(again.shape), torch.allclose(again, logits, atol=1e-5)
 
 # %% [markdown]
-# The notes say that `last_hidden_state` is the layer just before the logits. Nearly: in BERT's classifier the pooler (and, while
-# training, dropout) stands between. And they take the logits from `AutoModel`. Does that have any?
+# The notes say that `last_hidden_state` is the layer just before the logits. Nearly: in BERT's classifier the pooler
+# (and, while training, dropout) stands between. And they take the logits from `AutoModel`. Does that have any?
 
 # %%
 from transformers import AutoModel
@@ -200,11 +203,12 @@ with lab.expect_error(AttributeError):
 list(plain.keys())
 
 # %% [markdown]
-# `AutoModel` is the body without a head: it stops at the hidden states. For logits you need one of the `AutoModelFor…` classes.
+# `AutoModel` is the body without a head: it stops at the hidden states. For logits you need one of the `AutoModelFor…`
+# classes.
 #
 # <!-- T057 -->
-# What a model returns is a **`ModelOutput`**: a dictionary, an object with attributes, and a tuple in one. Before you run this:
-# with `labels` given, what is `outputs[0]`?
+# What a model returns is a **`ModelOutput`**: a dictionary, an object with attributes, and a tuple in one. Before you
+# run this: with `labels` given, what is `outputs[0]`?
 
 # %%
 with torch.no_grad():
@@ -216,8 +220,9 @@ pd.DataFrame({
 }, index=["keys", "shape of [0]", "length as a tuple"])
 
 # %% [markdown]
-# With labels, the first entry is the **loss**, a tensor of shape `[]`. A field that is `None` is not there for keys and indices,
-# so the others move up. Code that takes the logits with `[0]` breaks when someone adds labels. The attribute and the key stay.
+# With labels, the first entry is the **loss**, a tensor of shape `[]`. A field that is `None` is not there for keys and
+# indices, so the others move up. Code that takes the logits with `[0]` breaks when someone adds labels. The attribute
+# and the key stay.
 
 # %%
 assert without.logits is without["logits"] is without[0]
@@ -226,10 +231,10 @@ type(as_tuple).__name__, len(as_tuple), without.hidden_states is None, "hidden_s
 
 # %% [markdown]
 # ### Exercise 3.1
-# Write `as_plain_tuple(fields)`: it gets an ordinary dictionary from field names to values, in the order in which the model
-# declares them. Return a `tuple` of the values that a `ModelOutput` would keep, in that order. For example,
-# `{"loss": None, "logits": a, "hidden_states": None, "attentions": b}` gives `(a, b)`. A value may be a tensor of any size or a
-# tuple of tensors.
+# Write `as_plain_tuple(fields)`: it gets an ordinary dictionary from field names to values, in the order in which the
+# model declares them. Return a `tuple` of the values that a `ModelOutput` would keep, in that order. For example,
+# `{"loss": None, "logits": a, "hidden_states": None, "attentions": b}` gives `(a, b)`. A value may be a tensor of any
+# size or a tuple of tensors.
 
 # %% tags=["exercise"]
 def as_plain_tuple(fields: dict) -> tuple:
@@ -247,8 +252,9 @@ lab.check("3.1", as_plain_tuple)
 # %% [markdown]
 # ## 3.4 Logits become probabilities
 # <!-- T053 -->
-# **Logits** are scores: any real numbers, larger for what the model finds more likely. They are not probabilities. Softmax makes
-# them so. Before you run this: three texts and eight topics give logits of which shape? And what must sum to one?
+# **Logits** are scores: any real numbers, larger for what the model finds more likely. They are not probabilities.
+# Softmax makes them so. Before you run this: three texts and eight topics give logits of which shape? And what must sum
+# to one?
 
 # %%
 three = [
@@ -279,9 +285,10 @@ for axis, values, title in zip(axes, (right, wrong), titles):
     axis.grid(False)
 
 # %% [markdown]
-# Above, each row is one text's opinion: its eight numbers sum to one. Below, softmax ran down the columns: each text's number now
-# depends on which **other** texts happen to be in the batch, and its row sums to anything. Nothing raises an error. Both tensors
-# have the same shape, and the largest entry of a row may even stand in the right place, so the bug hides well. With one text alone it shows:
+# Above, each row is one text's opinion: its eight numbers sum to one. Below, softmax ran down the columns: each text's
+# number now depends on which **other** texts happen to be in the batch, and its row sums to anything. Nothing raises an
+# error. Both tensors have the same shape, and the largest entry of a row may even stand in the right place, so the bug
+# hides well. With one text alone it shows:
 
 # %%
 logits3[:1].softmax(dim=0)
@@ -291,9 +298,9 @@ logits3[:1].softmax(dim=0)
 # dimensions: the one that holds the classes.
 #
 # ### Exercise 3.2
-# Write `softmax(logits)` yourself, without any softmax of PyTorch's or NumPy's: it gets a float tensor of shape `[..., classes]`
-# and returns probabilities of the same shape. For example `[[0., 0.], [0., 1.0986]]` gives about `[[0.5, 0.5], [0.25, 0.75]]`.
-# It must also survive logits such as 1000, whose exponential doesn't fit into a float.
+# Write `softmax(logits)` yourself, without any softmax of PyTorch's or NumPy's: it gets a float tensor of shape `[...,
+# classes]` and returns probabilities of the same shape. For example `[[0., 0.], [0., 1.0986]]` gives about `[[0.5,
+# 0.5], [0.25, 0.75]]`. It must also survive logits such as 1000, whose exponential doesn't fit into a float.
 
 # %% tags=["exercise"]
 def softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -310,8 +317,9 @@ lab.check("3.2", softmax)
 # %% [markdown]
 # `lab.hint("3.2")` helps.
 #
-# The last part of the third step gives numbers a name. `config.id2label` is an ordinary dictionary, saved in the checkpoint's
-# `config.json`. Before you run this: what label would your pipeline have said if nobody had given it names?
+# The last part of the third step gives numbers a name. `config.id2label` is an ordinary dictionary, saved in the
+# checkpoint's `config.json`. Before you run this: what label would your pipeline have said if nobody had given it
+# names?
 
 # %%
 from transformers import AutoConfig
@@ -321,17 +329,19 @@ nameless = AutoConfig.from_pretrained(encoder, revision=encoder.revision, num_la
 named.id2label, nameless.id2label
 
 # %% [markdown]
-# Without names it says `LABEL_0`. The wording belongs to the checkpoint, not to the pipeline. With `top_k` you get more than the winner:
+# Without names it says `LABEL_0`. The wording belongs to the checkpoint, not to the pipeline. With `top_k` you get more
+# than the winner:
 
 # %%
 classifier(three[2], top_k=3)
 
 # %% [markdown]
 # ### Exercise 3.3
-# Write `postprocess(logits, id2label, top_k)`: `logits` has shape `[classes]`, `id2label` maps class numbers to names, `top_k` is
-# a whole number, or `None` for all classes. Return what the pipeline returns: a list of dictionaries
+# Write `postprocess(logits, id2label, top_k)`: `logits` has shape `[classes]`, `id2label` maps class numbers to names,
+# `top_k` is a whole number, or `None` for all classes. Return what the pipeline returns: a list of dictionaries
 # `{"label": str, "score": float}`, most probable first, at most `top_k` of them. For example, logits `[0., 2.]` with
-# `{0: "no", 1: "yes"}` and `top_k=1` give `[{"label": "yes", "score": 0.8808}]` (rounded). You may use `torch`'s softmax.
+# `{0: "no", 1: "yes"}` and `top_k=1` give `[{"label": "yes", "score": 0.8808}]` (rounded). You may use `torch`'s
+# softmax.
 
 # %% tags=["exercise"]
 def postprocess(logits: torch.Tensor, id2label: dict[int, str], top_k: int | None = None) -> list[dict]:
@@ -351,8 +361,8 @@ lab.check("3.3", postprocess)
 # %% [markdown]
 # ## 3.5 Padding, and the mask that hides it
 # <!-- T054 -->
-# A batch is a rectangle of numbers, so short texts are filled up with `[PAD]`. Before you run this: the text is the same, once
-# alone and once padded. Will its logits be the same with the mask? And without?
+# A batch is a rectangle of numbers, so short texts are filled up with `[PAD]`. Before you run this: the text is the
+# same, once alone and once padded. Will its logits be the same with the mask? And without?
 
 # %%
 padded = tokenizer(text, padding="max_length", max_length=64, return_tensors="pt").to(device)
@@ -363,9 +373,9 @@ with torch.no_grad():
 pd.DataFrame({row: values[0].tolist() for row, values in rows.items()}, index=names).T.round(3)
 
 # %% [markdown]
-# The first two rows agree. The third is another answer to the same text: every real token gave part of its attention to the
-# padding. You get that third row, too, if you leave `attention_mask` out of the call: the model then assumes that all tokens
-# are real. And a typo in its name leaves it out:
+# The first two rows agree. The third is another answer to the same text: every real token gave part of its attention to
+# the padding. You get that third row, too, if you leave `attention_mask` out of the call: the model then assumes that
+# all tokens are real. And a typo in its name leaves it out:
 
 # %%
 misspelt = {"input_ids": padded["input_ids"], "attention_masks": padded["attention_mask"]}
@@ -397,16 +407,16 @@ axes.set(title="With the mask, padding changes nothing", xlabel="length after pa
 axes.set(ylabel="probability of “sports”", ylim=(0, 1.05), xlim=(10, 160));
 
 # %% [markdown]
-# The line with the mask is flat: padding costs time, but it changes no answer. The other line moves with the number of pads,
-# a number that has nothing to do with the text.
+# The line with the mask is flat: padding costs time, but it changes no answer. The other line moves with the number of
+# pads, a number that has nothing to do with the text.
 #
 # The mask matters once more when you average token vectors yourself: an average over pads is no average of the words.
 #
 # ### Exercise 3.4
-# Write `mean_pool(hidden, mask)`: `hidden` has shape `[batch, tokens, width]`, `mask` has shape `[batch, tokens]` with 1 for real
-# tokens and 0 for padding (integers). Return the mean of the real tokens' vectors, shape `[batch, width]`. For example,
-# `[[[2.], [4.], [9.]]]` with the mask `[[1, 1, 0]]` gives `[[3.]]`. Every text has at least one real token; padding may stand on
-# either side.
+# Write `mean_pool(hidden, mask)`: `hidden` has shape `[batch, tokens, width]`, `mask` has shape `[batch, tokens]` with
+# 1 for real tokens and 0 for padding (integers). Return the mean of the real tokens' vectors, shape `[batch, width]`.
+# For example, `[[[2.], [4.], [9.]]]` with the mask `[[1, 1, 0]]` gives `[[3.]]`. Every text has at least one real
+# token; padding may stand on either side.
 
 # %% tags=["exercise"]
 def mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -425,8 +435,8 @@ lab.check("3.4", mean_pool)
 # %% [markdown]
 # ## 3.6 Texts that are too long
 # <!-- T055 -->
-# This model has 512 positions. Here is a text of four parts: sports, then food, then travel, then politics. Before you run this:
-# what will the pipeline do with it?
+# This model has 512 positions. Here is a text of four parts: sports, then food, then travel, then politics. Before you
+# run this: what will the pipeline do with it?
 
 # %%
 def some_texts(name: str) -> list[str]:
@@ -450,10 +460,10 @@ print(f"{lost} tokens were never read. The last words that were: …{read[-60:]}
 classifier(long_text, truncation=True, top_k=2)
 
 # %% [markdown]
-# Whatever stands after the cut can't count. The other way is a **sliding window**: read the text in pieces, each overlapping the
-# one before, so that no sentence is only ever seen broken. The tokenizer does it: `return_overflowing_tokens` keeps the rest, and
-# `stride` is the **overlap** (not the step!). Before you run this: windows of 12 tokens with `stride=4`. How many *new* tokens
-# does each window bring?
+# Whatever stands after the cut can't count. The other way is a **sliding window**: read the text in pieces, each
+# overlapping the one before, so that no sentence is only ever seen broken. The tokenizer does it:
+# `return_overflowing_tokens` keeps the rest, and `stride` is the **overlap** (not the step!). Before you run this:
+# windows of 12 tokens with `stride=4`. How many *new* tokens does each window bring?
 
 # %%
 small = tokenizer(
@@ -465,8 +475,9 @@ for ids, places in zip(small["input_ids"], small["offset_mapping"]):
     print(" ".join(tokenizer.convert_ids_to_tokens(ids)), "| characters", real[0][0], "to", real[-1][1])
 
 # %% [markdown]
-# Of the 12 tokens, two are `[CLS]` and `[SEP]` in every window; 4 repeat the end of the window before; so 6 are new. The **offsets**
-# say which characters of the text each token came from; special tokens have `(0, 0)`. With them you find your way back.
+# Of the 12 tokens, two are `[CLS]` and `[SEP]` in every window; 4 repeat the end of the window before; so 6 are new.
+# The **offsets** say which characters of the text each token came from; special tokens have `(0, 0)`. With them you
+# find your way back.
 #
 # Now the long text, window by window:
 
@@ -485,15 +496,16 @@ lab.heatmap(
 )
 
 # %% [markdown]
-# Read from left to right: the bright cells wander from sports to food, to travel, and to politics. A window at a border is often
-# undecided, and one or another may be wrong. `overflow_to_sample_mapping` matters when you cut several texts at once: it says
-# which text a window belongs to. It is not for the model, so we took it out.
+# Read from left to right: the bright cells wander from sports to food, to travel, and to politics. A window at a border
+# is often undecided, and one or another may be wrong. `overflow_to_sample_mapping` matters when you cut several texts
+# at once: it says which text a window belongs to. It is not for the model, so we took it out.
 #
 # ### Exercise 3.5
-# Write `cut_windows(ids, size, overlap)`: `ids` is a list of ids without special tokens; return a list of lists, each at most
-# `size` long. Each window starts with the last `overlap` ids of the one before. The last window ends with the last id, may be
-# shorter, and is not contained in the one before. For example, `[1, 2, 3, 4, 5, 6]` with `size=4, overlap=2` gives
-# `[[1, 2, 3, 4], [3, 4, 5, 6]]`. A text that fits gives one window, an empty one gives `[[]]`. `overlap` is smaller than `size`.
+# Write `cut_windows(ids, size, overlap)`: `ids` is a list of ids without special tokens; return a list of lists, each
+# at most `size` long. Each window starts with the last `overlap` ids of the one before. The last window ends with the
+# last id, may be shorter, and is not contained in the one before. For example, `[1, 2, 3, 4, 5, 6]` with `size=4,
+# overlap=2` gives `[[1, 2, 3, 4], [3, 4, 5, 6]]`. A text that fits gives one window, an empty one gives `[[]]`.
+# `overlap` is smaller than `size`.
 
 # %% tags=["exercise"]
 def cut_windows(ids: list[int], size: int, overlap: int) -> list[list[int]]:
@@ -513,7 +525,8 @@ lab.check("3.5", cut_windows)
 # %% [markdown]
 # ## 3.7 A pipeline of your own
 # <!-- T056 -->
-# The notes ask a question-answering pipeline where Sylvain works. Before you run this: does today's library have that pipeline?
+# The notes ask a question-answering pipeline where Sylvain works. Before you run this: does today's library have that
+# pipeline?
 
 # %%
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -523,9 +536,9 @@ with lab.expect_error(KeyError):
 [task for task in PIPELINE_REGISTRY.get_supported_tasks() if "question" in task]
 
 # %% [markdown]
-# It is gone (the ones about documents and tables take other inputs), and its name is reserved for that message: a pipeline of
-# your own needs a name of its own. So write one. It answers a question with the **passage** of a context that is closest in
-# meaning. The parts are old friends: windows, the encoder, a mean with the mask, a cosine.
+# It is gone (the ones about documents and tables take other inputs), and its name is reserved for that message: a
+# pipeline of your own needs a name of its own. So write one. It answers a question with the **passage** of a context
+# that is closest in meaning. The parts are old friends: windows, the encoder, a mean with the mask, a cosine.
 
 # %%
 def vectors(model, encoded) -> torch.Tensor:
@@ -535,8 +548,9 @@ def vectors(model, encoded) -> torch.Tensor:
     return torch.nn.functional.normalize((hidden * real).sum(dim=1) / real.sum(dim=1), dim=-1)
 
 # %% [markdown]
-# A pipeline class has four methods. `_sanitize_parameters` sorts the caller's keyword arguments into three dictionaries, one for each
-# of the others: `preprocess`, `_forward`, `postprocess`. The base class does the rest: devices, `no_grad`, lists, batches.
+# A pipeline class has four methods. `_sanitize_parameters` sorts the caller's keyword arguments into three
+# dictionaries, one for each of the others: `preprocess`, `_forward`, `postprocess`. The base class does the rest:
+# devices, `no_grad`, lists, batches.
 
 # %%
 from transformers import Pipeline
@@ -584,12 +598,12 @@ print(example["question"], "→", example["answers"]["text"][0])
 ask({"question": example["question"], "context": example["context"]})
 
 # %% [markdown]
-# The question says *moves too quickly*, the passage *goes too fast*: meaning is compared, not words. `start` and `end` count
-# characters of the **original** context, so `context[start:end]` is the text with its capitals and commas, although the model
-# only ever saw lower case. That is what the offsets are for.
+# The question says *moves too quickly*, the passage *goes too fast*: meaning is compared, not words. `start` and `end`
+# count characters of the **original** context, so `context[start:end]` is the text with its capitals and commas,
+# although the model only ever saw lower case. That is what the offsets are for.
 #
-# One example proves little. Ask forty questions of the test set. The passage is right if the true answer lies inside it whole.
-# As a comparison: how often would a window picked blindly be right?
+# One example proves little. Ask forty questions of the test set. The passage is right if the true answer lies inside it
+# whole. As a comparison: how often would a window picked blindly be right?
 
 # %%
 answerable = [row for row in asked if row["answers"]["text"]][:120:3]
@@ -613,11 +627,11 @@ blindly = sum(map(chance, answerable))
 f"a blind choice: about {blindly:.0f} of {len(answerable)}"
 
 # %% [markdown]
-# Far better than blind, without any training for this task, and far from perfect. A `list` went in and a `list` came out; you
-# wrote no loop for that.
+# Far better than blind, without any training for this task, and far from perfect. A `list` went in and a `list` came
+# out; you wrote no loop for that.
 #
-# You can pass your own parameters too: `width` and `overlap` travel through `_sanitize_parameters`. Before you run this: will a
-# wider window help with a question that went wrong?
+# You can pass your own parameters too: `width` and `overlap` travel through `_sanitize_parameters`. Before you run
+# this: will a wider window help with a question that went wrong?
 
 # %%
 statue = asked[2]
@@ -627,14 +641,14 @@ for width in (16, 32, 64):
     print(f"{width:3}", found_here["answer"])
 
 # %% [markdown]
-# The narrow windows find the right place and break off just before the answer. The wide one holds it, and much else. A wider window
-# is right more often, and says less.
+# The narrow windows find the right place and break off just before the answer. The wide one holds it, and much else. A
+# wider window is right more often, and says less.
 
 # %% [markdown]
 # ### From a passage to the very words
-# The pipeline that was dropped went further. Its model, an `AutoModelForQuestionAnswering`, reads question and context together
-# and gives every token two logits: *the answer starts here* and *it ends here*. The course brings one: the encoder with a small
-# head that has read some thousand questions.
+# The pipeline that was dropped went further. Its model, an `AutoModelForQuestionAnswering`, reads question and context
+# together and gives every token two logits: *the answer starts here* and *it ends here*. The course brings one: the
+# encoder with a small head that has read some thousand questions.
 #
 # Before you run this: take the best start and the best end, each by itself. What could go wrong?
 
@@ -663,10 +677,11 @@ too_long = end - start > 15
  "more than 16 tokens": int(too_long.sum())}
 
 # %% [markdown]
-# The two logits are separate scores, and nothing ties them together: the end may come before the start, or far behind it. Either may
-# lie in the question or on a special token; a trained head does that rarely, an untrained one all the time. So a good postprocess
-# looks at **pairs**: the score of a span is its start logit plus its end logit, and only pairs that are allowed take part. Here are
-# the pairs around the best start for one question; grey ones are not allowed.
+# The two logits are separate scores, and nothing ties them together: the end may come before the start, or far behind
+# it. Either may lie in the question or on a special token; a trained head does that rarely, an untrained one all the
+# time. So a good postprocess looks at **pairs**: the score of a span is its start logit plus its end logit, and only
+# pairs that are allowed take part. Here are the pairs around the best start for one question; grey ones are not
+# allowed.
 
 # %%
 number = 1
@@ -691,16 +706,16 @@ figure.colorbar(image, label="start logit + end logit")
 print("the model reads:", " ".join(words[best_row : best_column + 1]))
 
 # %% [markdown]
-# The circle marks the best allowed span: read its row for the first word and its column for the last. It answers in the very words
-# of the text. Chapter 02 makes a pipeline of it.
+# The circle marks the best allowed span: read its row for the first word and its column for the last. It answers in the
+# very words of the text. Chapter 02 makes a pipeline of it.
 #
 # ### Exercise 3.6
-# Write `best_span(start_logits, end_logits, inside, longest)`: the first three have shape `[tokens]`; `inside` is boolean and says
-# which tokens belong to the context. Return `(start, end)`, two `int`s, of the span with the highest
-# `start_logits[start] + end_logits[end]` among those with `start <= end`, both ends inside, and at most `longest` tokens
-# (`end - start + 1 <= longest`). For example, start logits `[9., 1., 5., 0.]`, end logits `[0., 8., 2., 3.]`,
-# `inside = [False, True, True, True]` and `longest=2` give `(1, 1)`: token 0 is not inside, and `(2, 1)` runs backwards.
-# At least one token is inside.
+# Write `best_span(start_logits, end_logits, inside, longest)`: the first three have shape `[tokens]`; `inside` is
+# boolean and says which tokens belong to the context. Return `(start, end)`, two `int`s, of the span with the highest
+# `start_logits[start] + end_logits[end]` among those with `start <= end`, both ends inside, and at most `longest`
+# tokens (`end - start + 1 <= longest`). For example, start logits `[9., 1., 5., 0.]`, end logits `[0., 8., 2., 3.]`,
+# `inside = [False, True, True, True]` and `longest=2` give `(1, 1)`: token 0 is not inside, and `(2, 1)` runs
+# backwards. At least one token is inside.
 
 # %% tags=["exercise"]
 def best_span(start_logits: torch.Tensor, end_logits: torch.Tensor, inside: torch.Tensor, longest: int) -> tuple[int, int]:
@@ -722,9 +737,9 @@ lab.check("3.6", best_span)
 # %% [markdown]
 # ## 3.8 One by one, or in batches?
 # <!-- T058 -->
-# A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 48 texts, and every fourth
-# is three times as long. Before you run this: will batches of 8 be faster on your machine? By how much? And what if the texts are
-# sorted by length first?
+# A pipeline takes a list, but reads it one text at a time unless you give it a `batch_size`. Here are 48 texts, and
+# every fourth is three times as long. Before you run this: will batches of 8 be faster on your machine? By how much?
+# And what if the texts are sorted by length first?
 
 # %%
 import time
@@ -773,12 +788,13 @@ axes[1].set(title="Sorting removes most of the padding", xlabel="padding (% of a
 axes[0].invert_yaxis();
 
 # %% [markdown]
-# The right half is the same on every machine: a batch is padded to its longest text, so with mixed lengths a large part of the work is
-# padding. Sorting puts equals together, and most of that is gone.
+# The right half is the same on every machine: a batch is padded to its longest text, so with mixed lengths a large part
+# of the work is padding. Sorting puts equals together, and most of that is gone.
 #
-# The left half is **yours**. A GPU works on a whole batch at once, so batches are usually several times faster. On a CPU it
-# depends on its cores and on what else it is doing, and padding can eat the gain up: unsorted batches may well be slower than
-# no batches at all. So measure, and don't believe a ratio from a tutorial. The answers don't depend on it:
+# The left half is **yours**. A GPU works on a whole batch at once, so batches are usually several times faster. On a
+# CPU it depends on its cores and on what else it is doing, and padding can eat the gain up: unsorted batches may well
+# be slower than no batches at all. So measure, and don't believe a ratio from a tutorial. The answers don't depend on
+# it:
 
 # %%
 single, batched = measured["one by one"][1], measured["batches of 8"][1]
@@ -787,7 +803,8 @@ largest = max(abs(a["score"] - b["score"]) for a, b in pairs_of_answers)
 largest < 1e-4, all(a["label"] == b["label"] for a, b in pairs_of_answers)
 
 # %% [markdown]
-# Sorted results come out in sorted order. Bring them back to the order of the questions, or they belong to the wrong texts:
+# Sorted results come out in sorted order. Bring them back to the order of the questions, or they belong to the wrong
+# texts:
 
 # %%
 restored = [None] * len(texts)
@@ -833,12 +850,14 @@ lab.quiz("03")
 
 # %% [markdown]
 # ## Recap
-# - A pipeline is `preprocess`, `forward`, `postprocess`: tokenizer, model, softmax and names. By hand you get the same answer.
-# - Shapes go `[batch, tokens]` → `[batch, tokens, width]` → `[batch, width]` → `[batch, classes]`; a `ModelOutput` gives its fields by
-#   attribute, key or index, and the index moves when labels are given.
+# - A pipeline is `preprocess`, `forward`, `postprocess`: tokenizer, model, softmax and names. By hand you get the same
+#   answer.
+# - Shapes go `[batch, tokens]` → `[batch, tokens, width]` → `[batch, width]` → `[batch, classes]`; a `ModelOutput`
+#   gives its fields by attribute, key or index, and the index moves when labels are given.
 # - Softmax runs over the last dimension, the classes; along another it gives nonsense without an error.
 # - With the attention mask, padding changes no answer; without it, the answer depends on the number of pads.
 # - Overlapping windows read what truncation loses, and offsets lead from tokens back to characters.
-# - Four methods and a registration make a pipeline of your own; batching pays when the machine works in parallel and padding is low.
+# - Four methods and a registration make a pipeline of your own; batching pays when the machine works in parallel and
+#   padding is low.
 #
 # Next: [04 Tokenizers](04_tokenizers.ipynb) opens the first of the three steps.

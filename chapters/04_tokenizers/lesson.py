@@ -17,11 +17,11 @@ import labs_utils as lab
 lab.start("04")
 
 # %% [markdown]
-# A model computes with numbers. A **tokenizer** turns text into numbers and numbers back into text. It decides what the model
-# can see at all: what it drops, no layer can bring back.
+# A model computes with numbers. A **tokenizer** turns text into numbers and numbers back into text. It decides what the
+# model can see at all: what it drops, no layer can bring back.
 #
-# Two things go with you through this chapter. The first is the encoder's tokenizer, with BERT's own uncased vocabulary. The
-# second is a corpus: a hundred short stories, small enough to train a tokenizer on in a blink.
+# Two things go with you through this chapter. The first is the encoder's tokenizer, with BERT's own uncased vocabulary.
+# The second is a corpus: a hundred short stories, small enough to train a tokenizer on in a blink.
 
 # %%
 import pandas as pd
@@ -39,11 +39,11 @@ len(corpus), len(unseen), corpus[0][:80]
 # %% [markdown]
 # ## 4.1 Words, characters, or pieces?
 # <!-- T060 -->
-# You could give every word a number. You could give every character one. Before you run this, guess for both: how long is the
-# vocabulary of the stories, and how much of a **new** story is unknown?
+# You could give every word a number. You could give every character one. Before you run this, guess for both: how long
+# is the vocabulary of the stories, and how much of a **new** story is unknown?
 #
-# A tokenizer of the `tokenizers` library is a line of stations: a normalizer (here: lower case), a pre-tokenizer (cut at white
-# space and punctuation), and a model that looks the pieces up. `build` trains one on the corpus.
+# A tokenizer of the `tokenizers` library is a line of stations: a normalizer (here: lower case), a pre-tokenizer (cut
+# at white space and punctuation), and a model that looks the pieces up. `build` trains one on the corpus.
 
 # %%
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -71,7 +71,8 @@ levels = {
 lab.compare_tokenizers(levels, "Two dogs carried umbrellas.")
 
 # %% [markdown]
-# The same sentence, cut in three ways over its characters. Now measure the three on the stories that they have not seen.
+# The same sentence, cut in three ways over its characters. Now measure the three on the stories that they have not
+# seen.
 
 # %%
 rows = {}
@@ -96,16 +97,16 @@ for axes, column in zip(panels, sizes.columns):
 figure.suptitle("Subwords: nothing unknown, and not many more tokens than words", x=0.01, ha="left");
 
 # %% [markdown]
-# Look at the middle panel, then at the right one. Words give short sequences, but every new word is lost: about one token in
-# twenty of a new story is `[UNK]`. More text helps only slowly, because there are always new words, and *dog* and *dogs* stay
-# two unrelated numbers. Characters know everything, and make the sequence about three times as long. **Subwords** keep frequent
-# words whole and spell the rare ones from pieces.
+# Look at the middle panel, then at the right one. Words give short sequences, but every new word is lost: about one
+# token in twenty of a new story is `[UNK]`. More text helps only slowly, because there are always new words, and *dog*
+# and *dogs* stay two unrelated numbers. Characters know everything, and make the sequence about three times as long.
+# **Subwords** keep frequent words whole and spell the rare ones from pieces.
 
 # %% [markdown]
 # ## 4.2 Byte-pair encoding: watch it merge
 # <!-- T061 -->
-# BPE begins with characters. It counts the neighbouring pairs in all words, joins the most frequent one into a new symbol, and
-# repeats. That's all. Before you run this: which pair of letters will be joined first in English stories?
+# BPE begins with characters. It counts the neighbouring pairs in all words, joins the most frequent one into a new
+# symbol, and repeats. That's all. Before you run this: which pair of letters will be joined first in English stories?
 
 # %%
 import json
@@ -116,7 +117,8 @@ first = pd.DataFrame(merges[:12], columns=["left", "right"])
 first.assign(new=first["left"] + first["right"]).T
 
 # %% [markdown]
-# The order is the point: a later merge uses what earlier ones made. Watch a sentence after the first 0, 10, 50, … merges.
+# The order is the point: a later merge uses what earlier ones made. Watch a sentence after the first 0, 10, 50, …
+# merges.
 
 # %%
 def after(count: int) -> Tokenizer:
@@ -138,12 +140,12 @@ axes.set(xscale="symlog", ylim=(0, None), xlabel="merges", ylabel="tokens in the
 axes.set_title("Each merge shortens the text, the first ones by most");
 
 # %% [markdown]
-# The axis of merges is logarithmic: the first ten merges save more than the last thousand. When to stop is your choice; it is
-# called the vocabulary size. GPT-2 stopped at 50,000 merges.
+# The axis of merges is logarithmic: the first ten merges save more than the last thousand. When to stop is your choice;
+# it is called the vocabulary size. GPT-2 stopped at 50,000 merges.
 #
 # ### Exercise 4.1
-# Write `count_pairs(words)`. `words` maps a word, as a tuple of symbols, to how often it occurs in the corpus. Return a dict
-# that maps each pair of neighbouring symbols, as a tuple, to how often it occurs in the corpus. For example,
+# Write `count_pairs(words)`. `words` maps a word, as a tuple of symbols, to how often it occurs in the corpus. Return a
+# dict that maps each pair of neighbouring symbols, as a tuple, to how often it occurs in the corpus. For example,
 # `{("h", "u", "g"): 10, ("h", "u", "g", "s"): 5}` gives `{("h", "u"): 15, ("u", "g"): 15, ("g", "s"): 5}`.
 
 # %% tags=["exercise"]
@@ -164,9 +166,9 @@ lab.check("4.1", count_pairs)
 # `lab.hint("4.1")` helps.
 #
 # ### Exercise 4.2
-# Write `merge_pair(word, pair)`: replace each occurrence of the neighbouring `pair` in `word` by its concatenation, from left to
-# right, and return the new list. A symbol that has just been merged is not merged again in the same pass. For example,
-# `merge_pair(["h", "u", "g", "g", "u", "g"], ("u", "g"))` gives `["h", "ug", "g", "ug"]`.
+# Write `merge_pair(word, pair)`: replace each occurrence of the neighbouring `pair` in `word` by its concatenation,
+# from left to right, and return the new list. A symbol that has just been merged is not merged again in the same pass.
+# For example, `merge_pair(["h", "u", "g", "g", "u", "g"], ("u", "g"))` gives `["h", "ug", "g", "ug"]`.
 
 # %% tags=["exercise"]
 def merge_pair(word: list[str], pair: tuple[str, str]) -> list[str]:
@@ -190,10 +192,11 @@ lab.check("4.2", merge_pair)
 # `lab.hint("4.2")` helps. With these two functions you have the whole training: count, merge the most frequent, repeat.
 #
 # ### Exercise 4.3
-# A trained BPE is nothing but its ordered list of merges. Write `bpe(word, merges)`: split the string `word` into characters,
-# then apply the merges, the earliest in the list first, and return the list of tokens. For example,
-# `bpe("hugs", [("g", "s"), ("u", "g"), ("u", "gs"), ("h", "u")])` gives `["h", "ugs"]`: `g s` comes first, so `u g` finds no
-# pair any more; `u gs` comes before `h u`, and takes the `u`. Your function meets the library's on random words.
+# A trained BPE is nothing but its ordered list of merges. Write `bpe(word, merges)`: split the string `word` into
+# characters, then apply the merges, the earliest in the list first, and return the list of tokens. For example,
+# `bpe("hugs", [("g", "s"), ("u", "g"), ("u", "gs"), ("h", "u")])` gives `["h", "ugs"]`: `g s` comes first, so `u g`
+# finds no pair any more; `u gs` comes before `h u`, and takes the `u`. Your function meets the library's on random
+# words.
 
 # %% tags=["exercise"]
 def bpe(word: str, merges: list[tuple[str, str]]) -> list[str]:
@@ -219,8 +222,8 @@ lab.check("4.3", bpe)
 # %% [markdown]
 # ## 4.3 WordPiece and Unigram, on the same stories
 # <!-- T061 -->
-# BERT uses **WordPiece**, ALBERT and T5 use **Unigram**. Before you run this: will three algorithms, trained on the same text to
-# the same size, cut the same words?
+# BERT uses **WordPiece**, ALBERT and T5 use **Unigram**. Before you run this: will three algorithms, trained on the
+# same text to the same size, cut the same words?
 
 # %%
 learn_wordpiece = trainers.WordPieceTrainer(vocab_size=2_000, **settings)
@@ -231,12 +234,13 @@ algorithms = {"BPE": levels["subwords"], "WordPiece": wordpiece, "Unigram": unig
 lab.compare_tokenizers(algorithms, "unbelievable sleepwalking tokenizers")
 
 # %% [markdown]
-# Three ways to write where a word begins or goes on: nothing for this BPE, `##` before a piece *inside* a word for WordPiece, `▁`
-# before a piece that *begins* one for Unigram. And often three ways to cut.
+# Three ways to write where a word begins or goes on: nothing for this BPE, `##` before a piece *inside* a word for
+# WordPiece, `▁` before a piece that *begins* one for Unigram. And often three ways to cut.
 #
-# **WordPiece** learns pieces as BPE does, but keeps no merges. To encode, it takes the longest piece that fits, then the longest
-# that fits the rest. (BERT's vocabulary was learned with Google's own, unpublished program, which scored a pair by how much it
-# helps a language model. The `tokenizers` library counts, as for BPE.) So train BPE with the same `##` marks, and compare:
+# **WordPiece** learns pieces as BPE does, but keeps no merges. To encode, it takes the longest piece that fits, then
+# the longest that fits the rest. (BERT's vocabulary was learned with Google's own, unpublished program, which scored a
+# pair by how much it helps a language model. The `tokenizers` library counts, as for BPE.) So train BPE with the same
+# `##` marks, and compare:
 
 # %%
 marked = {"continuing_subword_prefix": "##"}
@@ -258,11 +262,12 @@ print(f"{len(differ)} of {len(words)} words are cut differently with one and the
 differ.head()
 
 # %% [markdown]
-# One vocabulary, two ways to use it, and some words in every hundred come out differently. A vocabulary alone is not a tokenizer.
+# One vocabulary, two ways to use it, and some words in every hundred come out differently. A vocabulary alone is not a
+# tokenizer.
 #
-# **Unigram** goes the other way round: it begins with far too many pieces and drops the ones that are missed least. Every piece
-# keeps a log-probability, and a word gets the segmentation with the highest sum. Here is every segmentation of one word that the
-# vocabulary allows, by brute force:
+# **Unigram** goes the other way round: it begins with far too many pieces and drops the ones that are missed least.
+# Every piece keeps a log-probability, and a word gets the segmentation with the highest sum. Here is every segmentation
+# of one word that the vocabulary allows, by brute force:
 
 # %%
 pieces = json.loads(unigram.backend_tokenizer.to_str())["model"]["vocab"]
@@ -288,8 +293,8 @@ unigram.tokenize("sleepwalking") == ranked[0][1]
 # %% [markdown]
 # ## 4.4 Before the pieces: BERT's basic tokenizer
 # <!-- T062 -->
-# BERT works in two steps: a **basic** tokenizer makes words, then WordPiece cuts them. Before you run this: what will be left of
-# the accent, the tab, the Chinese character and the capital letters?
+# BERT works in two steps: a **basic** tokenizer makes words, then WordPiece cuts them. Before you run this: what will
+# be left of the accent, the tab, the Chinese character and the capital letters?
 
 # %%
 import re
@@ -325,8 +330,8 @@ for name, stage in stages.items():
     print(f"{name:20} {stage!r}")
 
 # %% [markdown]
-# The library has this in pure Python, `BasicTokenizer`, and once more in Rust, as the normalizer and the pre-tokenizer of the
-# encoder's tokenizer. Do the three agree?
+# The library has this in pure Python, `BasicTokenizer`, and once more in Rust, as the normalizer and the pre-tokenizer
+# of the encoder's tokenizer. Do the three agree?
 
 # %%
 from transformers import BasicTokenizer
@@ -337,8 +342,8 @@ in_rust = [word for word, _ in spans]
 stages["5 split punctuation"] == BasicTokenizer().tokenize(messy) == in_rust
 
 # %% [markdown]
-# The notes name a way to protect a word: `never_split`. Before you run this: it keeps the word in one piece, but which id will it
-# get?
+# The notes name a way to protect a word: `never_split`. Before you run this: it keeps the word in one piece, but which
+# id will it get?
 
 # %%
 text = "Fly to New-York now"
@@ -346,9 +351,9 @@ protected = BasicTokenizer(never_split=["New-York"]).tokenize(text)
 protected, tokenizer.convert_tokens_to_ids(protected), tokenizer.unk_token_id
 
 # %% [markdown]
-# It stays whole, capital letters and all, and its id is that of `[UNK]`: protected, and unknown. `never_split` only helps a word
-# that is in the vocabulary. Today's `BertTokenizer` takes the argument and ignores it. What works is to **add** the word; section
-# 4.13 shows what that asks of the model.
+# It stays whole, capital letters and all, and its id is that of `[UNK]`: protected, and unknown. `never_split` only
+# helps a word that is in the vocabulary. Today's `BertTokenizer` takes the argument and ignores it. What works is to
+# **add** the word; section 4.13 shows what that asks of the model.
 
 # %%
 from transformers import BertTokenizer
@@ -365,14 +370,14 @@ ignored, with_word.tokenize(text), with_word.convert_tokens_to_ids("New-York")
 lab.tokens(tokenizer, "a tokenizer unbelievably flibbertigibbet 🙂")
 
 # %% [markdown]
-# A piece with `##` continues the word before it. Common words are one token, made-up words are many. The emoji is not in the
-# vocabulary, and has no smaller parts: `[UNK]`.
+# A piece with `##` continues the word before it. Common words are one token, made-up words are many. The emoji is not
+# in the vocabulary, and has no smaller parts: `[UNK]`.
 #
 # ### Exercise 4.4
-# Write `wordpiece_word(word, vocab)`. Take the longest beginning of `word` that is in `vocab` (a set of strings), then the
-# longest piece of what is left, and so on; every piece but the first is looked up with `##` in front. When nothing fits, the
-# whole word becomes `["[UNK]"]`. For example, with the vocabulary `{"un", "##a", "##aff", "##able"}` the word `"unaffable"` gives
-# `["un", "##aff", "##able"]`, and `"unable"` gives `["un", "##able"]`.
+# Write `wordpiece_word(word, vocab)`. Take the longest beginning of `word` that is in `vocab` (a set of strings), then
+# the longest piece of what is left, and so on; every piece but the first is looked up with `##` in front. When nothing
+# fits, the whole word becomes `["[UNK]"]`. For example, with the vocabulary `{"un", "##a", "##aff", "##able"}` the word
+# `"unaffable"` gives `["un", "##aff", "##able"]`, and `"unable"` gives `["un", "##able"]`.
 
 # %% tags=["exercise"]
 def wordpiece_word(word: str, vocab: set[str]) -> list[str]:
@@ -393,8 +398,8 @@ def wordpiece_word(word: str, vocab: set[str]) -> list[str]:
 lab.check("4.4", wordpiece_word)
 
 # %% [markdown]
-# `lab.hint("4.4")` helps. When it passes, try `wordpiece_word("unbelievably", set(tokenizer.get_vocab()))` in a cell of your own:
-# it gives BERT's tokens.
+# `lab.hint("4.4")` helps. When it passes, try `wordpiece_word("unbelievably", set(tokenizer.get_vocab()))` in a cell of
+# your own: it gives BERT's tokens.
 
 # %% [markdown]
 # ## 4.5 String, tokens, ids
@@ -411,8 +416,8 @@ encoded = tokenizer.encode("hello world!")  # string → ids, with the special t
 encoded, tokenizer.decode(encoded), tokenizer.decode(encoded, skip_special_tokens=True)
 
 # %% [markdown]
-# `encode` is `tokenize` and `convert_tokens_to_ids`, with 101 and 102 around them: `[CLS]` and `[SEP]`. The notes decode a list of
-# ten ids and say what comes out: *what is a good answer to the question*. Run it:
+# `encode` is `tokenize` and `convert_tokens_to_ids`, with 101 and 102 around them: `[CLS]` and `[SEP]`. The notes
+# decode a list of ten ids and say what comes out: *what is a good answer to the question*. Run it:
 
 # %%
 tokenizer.convert_ids_to_tokens([101, 2023, 2003, 1037, 2232, 1999, 1996, 2190, 2226, 102])
@@ -428,10 +433,11 @@ back = tokenizer.decode(tokenizer.encode(original), skip_special_tokens=True)
 pd.Series({"before": original, "after": back, "equal": original == back}).to_frame("there and back")
 
 # %% [markdown]
-# Not with this tokenizer. Capital letters, accents, double spaces and unknown characters are gone before the ids are made.
+# Not with this tokenizer. Capital letters, accents, double spaces and unknown characters are gone before the ids are
+# made.
 #
-# The notes use `encode_plus` for one text and `batch_encode_plus` for several. Today you **call** the tokenizer, with a string or
-# with a list.
+# The notes use `encode_plus` for one text and `batch_encode_plus` for several. Today you **call** the tokenizer, with a
+# string or with a list.
 
 # %%
 with lab.expect_error(AttributeError):
@@ -447,8 +453,8 @@ tokenizer(["hello world!", "hello hugging world!"])
 # %% [markdown]
 # ## 4.6 One text, two texts, three texts
 # <!-- T066 T067 -->
-# BERT reads one text, or a pair: a question and a passage, a premise and a claim. Before you run this: how many `[CLS]` and how
-# many `[SEP]` does a pair have? And where does the second text begin in `token_type_ids`?
+# BERT reads one text, or a pair: a question and a passage, a premise and a claim. Before you run this: how many `[CLS]`
+# and how many `[SEP]` does a pair have? And where does the second text begin in `token_type_ids`?
 
 # %%
 lab.tokens(tokenizer, "I love NLP.", "It is fascinating.")
@@ -461,10 +467,11 @@ for name, encoding in {"single": single, "pair": pair}.items():
 pd.DataFrame([pair.tokens(), pair["token_type_ids"]], index=["token", "type"])
 
 # %% [markdown]
-# One `[CLS]`, always first. One `[SEP]` after **each** text, the last included. The type is 0 up to the first `[SEP]` and with
-# it, then 1.
+# One `[CLS]`, always first. One `[SEP]` after **each** text, the last included. The type is 0 up to the first `[SEP]`
+# and with it, then 1.
 #
-# The notes go on: with three sentences the third gets type 2. Try it. Before you run this: what will a third text become?
+# The notes go on: with three sentences the third gets type 2. Try it. Before you run this: what will a third text
+# become?
 
 # %%
 three = tokenizer("I love NLP.", "It is fascinating.", "Language processing is amazing.")
@@ -473,8 +480,9 @@ for name in ("input_ids", "labels"):
 three["token_type_ids"]
 
 # %% [markdown]
-# The third text is not in the input at all. It went into `labels`, because the third parameter is `text_target`, the target of a
-# translation. A list would not help either: it is a batch of separate texts. So make type 2 by hand, and ask the model.
+# The third text is not in the input at all. It went into `labels`, because the third parameter is `text_target`, the
+# target of a translation. A list would not help either: it is a batch of separate texts. So make type 2 by hand, and
+# ask the model.
 
 # %%
 from transformers import AutoModel
@@ -489,8 +497,9 @@ with lab.expect_error(IndexError):
     model(**by_hand)
 
 # %% [markdown]
-# BERT learned two type vectors, for type 0 and type 1. There is no row for a 2. The correct statement: **BERT has two types; three
-# sentences are still one or two segments.** Join the sentences that belong together, with `[SEP]` between them if you like:
+# BERT learned two type vectors, for type 0 and type 1. There is no row for a 2. The correct statement: **BERT has two
+# types; three sentences are still one or two segments.** Join the sentences that belong together, with `[SEP]` between
+# them if you like:
 
 # %%
 joined = tokenizer("I love NLP.", "It is fascinating. [SEP] Language processing is amazing.")
@@ -498,8 +507,8 @@ pd.DataFrame([joined.tokens(), joined["token_type_ids"]], index=["token", "type"
 
 # %% [markdown]
 # ### Exercise 4.5
-# Write `pack(first, second, cls, sep)`: `first` is a list of ids, `second` another one or `None`; `cls` and `sep` are ids. Return
-# two lists, BERT's `input_ids` and `token_type_ids`. For example, `pack([7], [8, 9], 101, 102)` gives
+# Write `pack(first, second, cls, sep)`: `first` is a list of ids, `second` another one or `None`; `cls` and `sep` are
+# ids. Return two lists, BERT's `input_ids` and `token_type_ids`. For example, `pack([7], [8, 9], 101, 102)` gives
 # `([101, 7, 102, 8, 9, 102], [0, 0, 0, 1, 1, 1])`.
 
 # %% tags=["exercise"]
@@ -520,11 +529,11 @@ lab.check("4.5", pack)
 # %% [markdown]
 # ## 4.7 Seven models, seven layouts
 # <!-- T068 -->
-# Each model was trained with its own marks around the text. Before you run this: RoBERTa is "BERT, trained better". Will its pair
-# look like BERT's?
+# Each model was trained with its own marks around the text. Before you run this: RoBERTa is "BERT, trained better".
+# Will its pair look like BERT's?
 #
-# The classes are the library's own. The vocabularies are small ones from our stories: a layout does not depend on the words.
-# Each class wants its special tokens at certain places, and the Unigram pieces of section 4.3 after them.
+# The classes are the library's own. The vocabularies are small ones from our stories: a layout does not depend on the
+# words. Each class wants its special tokens at certain places, and the Unigram pieces of section 4.3 after them.
 
 # %%
 from transformers import AlbertTokenizer, BartTokenizer, RobertaTokenizer
@@ -559,8 +568,8 @@ byte_files = byte_level(corpus, 2_000)
 roberta, bart = RobertaTokenizer(**byte_files), BartTokenizer(**byte_files)
 
 # %% [markdown]
-# XLM is the odd one out: its class is pure Python, and its constructor asks for `sacremoses`, a package that splits words. We
-# split the words ourselves, so an empty stand-in for the package is enough. XLM's own `bpe` then cuts them.
+# XLM is the odd one out: its class is pure Python, and its constructor asks for `sacremoses`, a package that splits
+# words. We split the words ourselves, so an empty stand-in for the package is enough. XLM's own `bpe` then cuts them.
 
 # %%
 import sys
@@ -594,8 +603,8 @@ question, reply = "where is the dog", "in the garden"
 layouts = {name: [layout(one, question), layout(one, question, reply)] for name, one in family.items()}
 
 # %% [markdown]
-# XLM has no `sequence_ids`, but a method that puts its marks around the ids of one text or two. Give it texts that are one
-# token each, A and B:
+# XLM has no `sequence_ids`, but a method that puts its marks around the ids of one text or two. Give it texts that are
+# one token each, A and B:
 
 # %%
 A, B = (xlm.convert_tokens_to_ids([xlm.bpe(letter)]) for letter in ("a", "I"))  # one token each
@@ -605,9 +614,9 @@ layouts["XLM"] = [" ".join(names.get(i, xlm.convert_ids_to_tokens(i)) for i in i
 pd.DataFrame(layouts, index=["single", "pair"]).T
 
 # %% [markdown]
-# Read the pairs. BERT and ALBERT agree. RoBERTa, XLM-R and BART put **two** marks between the texts, XLM only one. XLNet puts its
-# `<cls>` at the **end**. The marks have other names, but the same jobs: `<s>` does what `[CLS]` does, `</s>` what `[SEP]` does. (The
-# notes' table writes BERT's pair with A twice; a slip.)
+# Read the pairs. BERT and ALBERT agree. RoBERTa, XLM-R and BART put **two** marks between the texts, XLM only one.
+# XLNet puts its `<cls>` at the **end**. The marks have other names, but the same jobs: `<s>` does what `[CLS]` does,
+# `</s>` what `[SEP]` does. (The notes' table writes BERT's pair with A twice; a slip.)
 #
 # Do they have types, too?
 
@@ -617,8 +626,8 @@ seen = {name: sorted(set(encoding["token_type_ids"])) for name, encoding in aske
 pd.Series(seen).to_frame("types in a pair")
 
 # %% [markdown]
-# RoBERTa, BART and XLM-R tell the texts apart by the marks alone. XLNet does know a type 2: for its `<cls>` token, not for a third
-# sentence. XLNet has another habit of its own:
+# RoBERTa, BART and XLM-R tell the texts apart by the marks alone. XLNet does know a type 2: for its `<cls>` token, not
+# for a third sentence. XLNet has another habit of its own:
 
 # %%
 both = ["the dog", "where is the dog in the garden"]
@@ -626,7 +635,8 @@ mask = xlnet(both, padding=True)["attention_mask"]
 lab.heatmap(mask, rows=both, title="XLNet pads on the left (0 = padding)")
 
 # %% [markdown]
-# The zeros of the short text stand in front. That is why you never write these marks yourself: the model's tokenizer knows.
+# The zeros of the short text stand in front. That is why you never write these marks yourself: the model's tokenizer
+# knows.
 
 # %% [markdown]
 # ## 4.8 Every argument, one effect
@@ -654,8 +664,9 @@ batch = tokenizer(texts, padding=True)
 lab.heatmap(batch["attention_mask"], rows=texts, title="attention_mask: 0 where there is padding")
 
 # %% [markdown]
-# `padding=True` fills up to the longest text **of this batch**, `"max_length"` up to a fixed length, `pad_to_multiple_of` up to a
-# round number that some hardware likes. Truncation cuts the text, never the special tokens:
+# `padding=True` fills up to the longest text **of this batch**, `"max_length"` up to a fixed length,
+# `pad_to_multiple_of` up to a round number that some hardware likes. Truncation cuts the text, never the special
+# tokens:
 
 # %%
 cut = tokenizer(texts[2], truncation=True, max_length=6)
@@ -663,8 +674,8 @@ print(tokenizer.decode(cut["input_ids"]))
 tokenizer.decode(tokenizer(texts[2], add_special_tokens=False)["input_ids"])
 
 # %% [markdown]
-# In a pair you choose who loses. Question answering cuts the passage, not the question: `"only_second"`. (With `True` it is the
-# longer text, token by token.)
+# In a pair you choose who loses. Question answering cuts the passage, not the question: `"only_second"`. (With `True`
+# it is the longer text, token by token.)
 
 # %%
 first, second = "Where does the old dog sleep?", "It sleeps in the garden behind the house."
@@ -692,12 +703,12 @@ extras = tokenizer(
 pd.DataFrame({"token": extras.tokens(), **extras}).T
 
 # %% [markdown]
-# Two rows went away, two came. `special_tokens_mask` has a 1 where a token is not text. `offset_mapping` says which characters of
-# your string the token covers; a special token covers none.
+# Two rows went away, two came. `special_tokens_mask` has a 1 where a token is not text. `offset_mapping` says which
+# characters of your string the token covers; a special token covers none.
 #
-# And a text that is too long? `return_overflowing_tokens` gives what was cut as further pieces, and `stride` is how many tokens
-# neighbouring pieces share, so that no answer is cut in two. Before you run this: how many pieces will these 12 words make, with
-# room for 8 tokens each and a stride of 2?
+# And a text that is too long? `return_overflowing_tokens` gives what was cut as further pieces, and `stride` is how
+# many tokens neighbouring pieces share, so that no answer is cut in two. Before you run this: how many pieces will
+# these 12 words make, with room for 8 tokens each and a stride of 2?
 
 # %%
 long = "one two three four five six seven eight nine ten eleven twelve"
@@ -705,14 +716,14 @@ cut = tokenizer(long, truncation=True, max_length=8, stride=2, return_overflowin
 [tokenizer.decode(piece) for piece in cut["input_ids"]], cut["overflow_to_sample_mapping"]
 
 # %% [markdown]
-# Each piece has room for six words: two places go to `[CLS]` and `[SEP]`. Each new piece repeats the last two words of the one
-# before. `overflow_to_sample_mapping` tells you which text a piece came from.
+# Each piece has room for six words: two places go to `[CLS]` and `[SEP]`. Each new piece repeats the last two words of
+# the one before. `overflow_to_sample_mapping` tells you which text a piece came from.
 #
 # ### Exercise 4.6
-# Write `windows(length, max_length, stride)`: for a text of `length` tokens (special tokens not counted), return the pieces that
-# BERT's tokenizer makes of it, as a list of `(start, end)` positions, `end` not included. Each piece of `max_length` tokens
-# includes `[CLS]` and `[SEP]`. For example, `windows(12, 8, 2)` gives `[(0, 6), (4, 10), (8, 12)]`, as above. A text that fits is one
-# piece.
+# Write `windows(length, max_length, stride)`: for a text of `length` tokens (special tokens not counted), return the
+# pieces that BERT's tokenizer makes of it, as a list of `(start, end)` positions, `end` not included. Each piece of
+# `max_length` tokens includes `[CLS]` and `[SEP]`. For example, `windows(12, 8, 2)` gives `[(0, 6), (4, 10), (8, 12)]`,
+# as above. A text that fits is one piece.
 
 # %% tags=["exercise"]
 def windows(length: int, max_length: int, stride: int) -> list[tuple[int, int]]:
@@ -735,8 +746,8 @@ lab.check("4.6", windows)
 # %% [markdown]
 # ## 4.9 WordPiece or bytes: what is in the files
 # <!-- T069 -->
-# The notes say that BERT uses *BPE on the level of characters*, with *some 30,000 words* and 100 reserved `[unused]` places. Before
-# you run this: how many of the 30,522 entries do you think are words?
+# The notes say that BERT uses *BPE on the level of characters*, with *some 30,000 words* and 100 reserved `[unused]`
+# places. Before you run this: how many of the 30,522 entries do you think are words?
 
 # %%
 vocabulary = tokenizer.get_vocab()
@@ -762,8 +773,8 @@ axes.set_title("Not 30,000 words: about a quarter of BERT's entries are somethin
 
 # %% [markdown]
 # The longest bar holds words, but also beginnings such as *fl*, numbers and names. Almost six thousand entries are
-# continuations, and there are nearly a thousand `[unused]` places, not a hundred. (The notes may have looked at the first hundred
-# rows of the file.)
+# continuations, and there are nearly a thousand `[unused]` places, not a hundred. (The notes may have looked at the
+# first hundred rows of the file.)
 #
 # Is it BPE? A BPE needs merges. Look at what the file keeps for each:
 
@@ -782,12 +793,14 @@ for name, one in {"bert": tokenizer, "roberta": roberta}.items():
         print(f"{name:8} {path.name:11} {path.stat().st_size:>8,} bytes   {head} …")
 
 # %% [markdown]
-# `vocab.txt` is one entry a line, and the line number is the id. There are no merges: section 4.3 showed that replaying merges gives
-# other tokens than the longest match, even with one vocabulary. The correct statement: **BERT's vocabulary is WordPiece, learned from
-# characters and applied by longest match.** The notes are half right: it does begin with characters, as BPE does.
+# `vocab.txt` is one entry a line, and the line number is the id. There are no merges: section 4.3 showed that replaying
+# merges gives other tokens than the longest match, even with one vocabulary. The correct statement: **BERT's vocabulary
+# is WordPiece, learned from characters and applied by longest match.** The notes are half right: it does begin with
+# characters, as BPE does.
 #
-# For byte-level BPE, `merges.txt` is not the list of tokens, as the notes have it, but the list of **rules**. `vocab.json` maps the
-# tokens to ids. Its alphabet is the 256 bytes, each written as a visible character: `Ġ` is the space.
+# For byte-level BPE, `merges.txt` is not the list of tokens, as the notes have it, but the list of **rules**.
+# `vocab.json` maps the tokens to ids. Its alphabet is the 256 bytes, each written as a visible character: `Ġ` is the
+# space.
 #
 # Now the difference that you will notice. Before you run this: which of the two can lose something?
 
@@ -804,15 +817,15 @@ for sample in samples:
 pd.DataFrame(rows)
 
 # %% [markdown]
-# The byte-level tokenizer has never met an emoji or a Chinese character, and loses nothing: every text is bytes, so `[UNK]` is
-# impossible. It pays with length, one token for each byte that it has no merge for: four for the emoji, three for 茶. BERT gives
-# one token, but where a character is missing, one `[UNK]` for whatever stood there.
+# The byte-level tokenizer has never met an emoji or a Chinese character, and loses nothing: every text is bytes, so
+# `[UNK]` is impossible. It pays with length, one token for each byte that it has no merge for: four for the emoji,
+# three for 茶. BERT gives one token, but where a character is missing, one `[UNK]` for whatever stood there.
 
 # %% [markdown]
 # ## 4.10 Fast and slow
 # <!-- T070 -->
-# The notes speak of two tokenizers for each model: a *slow* one in Python and a *fast* one in Rust. In version 5 there is one class
-# per model, and it is the fast one; `use_fast=False` changes nothing.
+# The notes speak of two tokenizers for each model: a *slow* one in Python and a *fast* one in Rust. In version 5 there
+# is one class per model, and it is the fast one; `use_fast=False` changes nothing.
 
 # %%
 from transformers import BertTokenizerFast, BertTokenizerLegacy
@@ -821,8 +834,9 @@ asked_slow = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision, u
 asked_slow.is_fast, BertTokenizerFast is BertTokenizer
 
 # %% [markdown]
-# The old Python code is still there, as `BertTokenizerLegacy`. So you can measure: the same `vocab.txt`, the same ids, Python
-# against Rust. Before you run this: how many times faster do you expect Rust to be? More on one text, or more on 10,000?
+# The old Python code is still there, as `BertTokenizerLegacy`. So you can measure: the same `vocab.txt`, the same ids,
+# Python against Rust. Before you run this: how many times faster do you expect Rust to be? More on one text, or more on
+# 10,000?
 
 # %%
 from time import perf_counter
@@ -857,9 +871,9 @@ assert slow(many[:500])["input_ids"] == tokenizer(many[:500])["input_ids"]  # an
 # %% [markdown]
 # Compare the two bars of each group: lower is faster. Rust wins both times, by a small factor rather than by a hundred.
 #
-# What this compares: two implementations of the same WordPiece, with all that a call does around it, on this machine, on one thread
-# (`lab.start` switches the parallel mode off), on sentences of about fifty characters. On a busy machine the bars wobble; run the cell
-# again.
+# What this compares: two implementations of the same WordPiece, with all that a call does around it, on this machine,
+# on one thread (`lab.start` switches the parallel mode off), on sentences of about fifty characters. On a busy machine
+# the bars wobble; run the cell again.
 #
 # Speed is not the only difference. Only the fast one keeps track of the characters:
 
@@ -878,10 +892,10 @@ pd.DataFrame({"token": fast.tokens(), "offsets": fast["offset_mapping"], "word":
 # question answering need, to mark the answer in *your* text.
 #
 # ### Exercise 4.7
-# Write `tokens_of_span(offsets, start, end)`: `offsets` is a list of `(first, last)` character positions, one for each token, `last`
-# not included; special tokens have `(0, 0)`. Return the indices of the tokens that cover at least one character of the span from
-# `start` to `end` (not included). For example, for the offsets above, `[(0, 0), (0, 4), (5, 10), (10, 14), (14, 15), (0, 0)]`, the
-# span from 8 to 12 gives `[2, 3]`.
+# Write `tokens_of_span(offsets, start, end)`: `offsets` is a list of `(first, last)` character positions, one for each
+# token, `last` not included; special tokens have `(0, 0)`. Return the indices of the tokens that cover at least one
+# character of the span from `start` to `end` (not included). For example, for the offsets above, `[(0, 0), (0, 4), (5,
+# 10), (10, 14), (14, 15), (0, 0)]`, the span from 8 to 12 gives `[2, 3]`.
 
 # %% tags=["exercise"]
 def tokens_of_span(offsets: list[tuple[int, int]], start: int, end: int) -> list[int]:
@@ -899,8 +913,8 @@ lab.check("4.7", tokens_of_span)
 # %% [markdown]
 # ## 4.11 Cased, uncased, Chinese
 # <!-- T072 -->
-# Our encoder is *uncased*. A *cased* vocabulary keeps capital letters and accents. We train one on the stories. Before you run this: is
-# `The` the same entry as `the`?
+# Our encoder is *uncased*. A *cased* vocabulary keeps capital letters and accents. We train one on the stories. Before
+# you run this: is `The` the same entry as `the`?
 
 # %%
 raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -914,12 +928,12 @@ for one in (cased, tokenizer):
     print(one.tokenize("The dog and the cat"), one.convert_tokens_to_ids(["The", "the"]))
 
 # %% [markdown]
-# Cased, `The` and `the` are two tokens with two ids (BERT's uncased vocabulary answers `The` with 100, its `[UNK]`). That is more to
-# learn, but a name or the start of a sentence can be seen. Named entities like cased
-# models; search mostly prefers uncased ones.
+# Cased, `The` and `the` are two tokens with two ids (BERT's uncased vocabulary answers `The` with 100, its `[UNK]`).
+# That is more to learn, but a name or the start of a sentence can be seen. Named entities like cased models; search
+# mostly prefers uncased ones.
 #
-# A trap: the file `vocab.txt` does not say which it is. Before you run this: what will a tokenizer loaded from that file alone do to
-# capital letters?
+# A trap: the file `vocab.txt` does not say which it is. Before you run this: what will a tokenizer loaded from that
+# file alone do to capital letters?
 
 # %%
 bare = Path(files.name, "bare")
@@ -930,8 +944,8 @@ told = BertTokenizer.from_pretrained(bare, do_lower_case=False)
 guessed.tokenize("The dog"), told.tokenize("The dog")
 
 # %% [markdown]
-# It lowers them, and all entries with a capital letter are never used again. Nothing warns you. Keep the whole folder that `save_pretrained`
-# writes, or say `do_lower_case=False`.
+# It lowers them, and all entries with a capital letter are never used again. Nothing warns you. Keep the whole folder
+# that `save_pretrained` writes, or say `do_lower_case=False`.
 #
 # Now Chinese. Before you run this: what will BERT's **English** vocabulary make of the notes' own example?
 
@@ -940,10 +954,11 @@ chinese = "来到美丽的大自然，我们发现"
 lab.tokens(tokenizer, chinese)
 
 # %% [markdown]
-# English Wikipedia contains some Chinese characters, so some are there. The others become `[UNK]`: the same id for every one of them.
+# English Wikipedia contains some Chinese characters, so some are there. The others become `[UNK]`: the same id for
+# every one of them.
 #
-# BERT's Chinese vocabulary has one entry for each character. Make a small one from Chinese hotel reviews, and measure it on reviews
-# that it has not seen, against three others.
+# BERT's Chinese vocabulary has one entry for each character. Make a small one from Chinese hotel reviews, and measure
+# it on reviews that it has not seen, against three others.
 
 # %%
 hotel = lab.dataset("hotel_reviews")
@@ -982,16 +997,16 @@ for axes, column in zip(panels, chinese_table.columns):
 figure.suptitle("Chinese text: what counts is what the vocabulary was trained on", x=0.01, ha="left");
 
 # %% [markdown]
-# Look at both panels: short bars are good. With the English vocabulary most of a review is unknown. The Chinese characters lose almost
-# nothing. The notes say that bytes do not suit Chinese, and with merges from **English** text that is true: more than two tokens for
-# each character. With merges from **Chinese** text and a vocabulary of the same size, bytes need fewer tokens than there are characters,
-# and can't meet an unknown one.
+# Look at both panels: short bars are good. With the English vocabulary most of a review is unknown. The Chinese
+# characters lose almost nothing. The notes say that bytes do not suit Chinese, and with merges from **English** text
+# that is true: more than two tokens for each character. With merges from **Chinese** text and a vocabulary of the same
+# size, bytes need fewer tokens than there are characters, and can't meet an unknown one.
 
 # %% [markdown]
 # ## 4.12 Saving and loading
 # <!-- T071 -->
-# The notes list many files: `vocab.txt`, `special_tokens_map.json`, `added_tokens.json`, `merges.txt` and more. Before you run this:
-# how many does `save_pretrained` write today?
+# The notes list many files: `vocab.txt`, `special_tokens_map.json`, `added_tokens.json`, `merges.txt` and more. Before
+# you run this: how many does `save_pretrained` write today?
 
 # %%
 box = Path(files.name, "saved")
@@ -1008,8 +1023,9 @@ config = json.loads((box / "tokenizer_config.json").read_text("utf-8"))
 {name: config[name] for name in ("tokenizer_class", "do_lower_case", "model_max_length", "cls_token")}
 
 # %% [markdown]
-# Two files. `tokenizer.json` is the whole line of stations: normalizer, pre-tokenizer, model with vocabulary, post-processor (the special
-# tokens around the text), decoder. `tokenizer_config.json` says which class to make of it. `AutoTokenizer` reads that one first.
+# Two files. `tokenizer.json` is the whole line of stations: normalizer, pre-tokenizer, model with vocabulary,
+# post-processor (the special tokens around the text), decoder. `tokenizer_config.json` says which class to make of it.
+# `AutoTokenizer` reads that one first.
 #
 # Does a loaded tokenizer do the same? And what goes missing without the second file?
 
@@ -1021,15 +1037,15 @@ nameless = AutoTokenizer.from_pretrained(box)
 same, type(again).__name__, type(nameless).__name__, list(nameless("hello world!"))
 
 # %% [markdown]
-# The ids are the same. Without the config the library can only make a general tokenizer: the ids are still right, but it has forgotten
-# that this model wants `token_type_ids`. Keep a tokenizer's folder together, and keep it with its model: a row of the embedding
-# matrix means something only with this vocabulary.
+# The ids are the same. Without the config the library can only make a general tokenizer: the ids are still right, but
+# it has forgotten that this model wants `token_type_ids`. Keep a tokenizer's folder together, and keep it with its
+# model: a row of the embedding matrix means something only with this vocabulary.
 
 # %% [markdown]
 # ## 4.13 Adding tokens
 # <!-- T073 -->
-# Your texts are about something that the vocabulary cuts into pieces. You can add a token. Before you run this: what will the model do
-# with an id that it has never had?
+# Your texts are about something that the vocabulary cuts into pieces. You can add a token. Before you run this: what
+# will the model do with an id that it has never had?
 
 # %%
 grown = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision)
@@ -1044,8 +1060,8 @@ with lab.expect_error(IndexError):
     model(**new)
 
 # %% [markdown]
-# `vocab_size` is the original vocabulary, `len` counts the added tokens too. The embedding matrix has a row for each **old** id. So make it
-# longer:
+# `vocab_size` is the original vocabulary, `len` counts the added tokens too. The embedding matrix has a row for each
+# **old** id. So make it longer:
 
 # %%
 embeddings = model.resize_token_embeddings(len(grown))  # Embedding(30524, 384)
@@ -1060,9 +1076,9 @@ with torch.inference_mode():
 vectors.shape
 
 # %% [markdown]
-# The model runs. But the library told you what it put into the new rows: the mean of all the others, with hardly any noise. The largest
-# difference between the two new rows is close to zero: two words, one meaning, until you train. A better start is often the mean of the
-# **pieces** that the word had before.
+# The model runs. But the library told you what it put into the new rows: the mean of all the others, with hardly any
+# noise. The largest difference between the two new rows is close to zero: two words, one meaning, until you train. A
+# better start is often the mean of the **pieces** that the word had before.
 
 # %%
 cosine = torch.nn.functional.cosine_similarity
@@ -1077,9 +1093,9 @@ starts = ["mean of all rows", "mean of its pieces"]
 lab.heatmap(compared, rows=starts, columns=known_words, title="“sleepwalking” gets a meaning from its pieces")
 
 # %% [markdown]
-# Each number is the cosine similarity between the new row and the row of a known word. As the library made it, the new row is close to
-# none of them. As the mean of its pieces, it is closer to *asleep* and *walking* than to *hotel*, before any training. Two more things
-# about added tokens:
+# Each number is the cosine similarity between the new row and the row of a known word. As the library made it, the new
+# row is close to none of them. As the mean of its pieces, it is closer to *asleep* and *walking* than to *hotel*,
+# before any training. Two more things about added tokens:
 
 # %%
 from tokenizers import AddedToken
@@ -1090,15 +1106,15 @@ line = grown("[USER] sidewalk smalltalk talk")["input_ids"]
 grown.convert_ids_to_tokens(line), grown.decode(line, skip_special_tokens=True)
 
 # %% [markdown]
-# An added token is found **before** the text is cut into words, and inside words too, unless you say `single_word=True`. And a token that you add as
-# *special* is left out by `skip_special_tokens`. The `[unused]` rows of section 4.9 are another way: they are there already, so the matrix
-# need not grow, but they have no training either.
+# An added token is found **before** the text is cut into words, and inside words too, unless you say
+# `single_word=True`. And a token that you add as *special* is left out by `skip_special_tokens`. The `[unused]` rows of
+# section 4.9 are another way: they are there already, so the matrix need not grow, but they have no training either.
 
 # %% [markdown]
 # ## 4.14 Explore
 # <!-- T074 -->
-# Here are all the tokenizers of this chapter on one line of text. Before you run this: which will need the fewest tokens, and which
-# will lose something?
+# Here are all the tokenizers of this chapter on one line of text. Before you run this: which will need the fewest
+# tokens, and which will lose something?
 
 # %%
 explorer = {
@@ -1116,8 +1132,9 @@ line = "The unbelievable café: 12€ 🙂 茶"
 lab.compare_tokenizers(explorer, line)
 
 # %% [markdown]
-# Red is unknown. A short row is not yet a good one: the row of words is short, and most of it is lost. Now type anything, choose a
-# tokenizer, and watch: your name, an emoji with skin colour, a long number, a line of Python, your own language.
+# Red is unknown. A short row is not yet a good one: the row of words is short, and most of it is lost. Now type
+# anything, choose a tokenizer, and watch: your name, an emoji with skin colour, a long number, a line of Python, your
+# own language.
 
 # %%
 lab.token_explorer(explorer, line)
@@ -1162,12 +1179,15 @@ lab.quiz("04")
 
 # %% [markdown]
 # ## Recap
-# - Words lose what is new, characters make long sequences, subwords do neither; BPE merges frequent pairs, WordPiece takes the longest
-#   match, Unigram the most probable segmentation.
+# - Words lose what is new, characters make long sequences, subwords do neither; BPE merges frequent pairs, WordPiece
+#   takes the longest match, Unigram the most probable segmentation.
 # - BPE is an ordered list of merges and WordPiece a greedy search: a few lines each, and equal to the library's.
-# - A tokenizer goes from string to tokens to ids and back; its arguments pad, cut, window, and tell you which characters a token covers.
-# - BERT puts one `[CLS]` first and a `[SEP]` after each of at most two segments; the other models have marks and layouts of their own.
-# - `tokenizer.json` holds the whole line of stations; WordPiece has `[UNK]`, bytes never do; what counts is the text it was trained on.
+# - A tokenizer goes from string to tokens to ids and back; its arguments pad, cut, window, and tell you which
+#   characters a token covers.
+# - BERT puts one `[CLS]` first and a `[SEP]` after each of at most two segments; the other models have marks and
+#   layouts of their own.
+# - `tokenizer.json` holds the whole line of stations; WordPiece has `[UNK]`, bytes never do; what counts is the text it
+#   was trained on.
 # - A new token needs a new row in the model, and a good start for that row.
 #
 # Next: chapter 05, Models and configs, looks at what receives these ids.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 05 Models and configs
 #
-# You take a checkpoint apart: what is in its files, where they come from, how the library makes a model of them, and what it
-# fills in when something is missing.
+# You take a checkpoint apart: what is in its files, where they come from, how the library makes a model of them, and
+# what it fills in when something is missing.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -18,8 +18,9 @@ import labs_utils as lab
 lab.start("05")
 
 # %% [markdown]
-# A model on disk is two things: a **config**, which says what to build, and **weights**, which fill it. Everything in this
-# chapter follows from that. It writes files, so it works in an empty folder of its own, which disappears with the kernel.
+# A model on disk is two things: a **config**, which says what to build, and **weights**, which fill it. Everything in
+# this chapter follows from that. It writes files, so it works in an empty folder of its own, which disappears with the
+# kernel.
 
 # %%
 import os
@@ -44,8 +45,8 @@ encoder.hub_id
 # %% [markdown]
 # ## 5.1 What is in a config?
 # <!-- T080 -->
-# The notes print a `BertConfig` and add that the list is not complete: the rest is in its parent class. Before you run this:
-# how many of BERT's settings do you expect to be its own, and how many inherited?
+# The notes print a `BertConfig` and add that the list is not complete: the rest is in its parent class. Before you run
+# this: how many of BERT's settings do you expect to be its own, and how many inherited?
 
 # %%
 config = BertConfig()
@@ -63,9 +64,10 @@ print(len(common), "that every config has:", ", ".join(sorted(common)), "\n")
 print("not printed above:", ", ".join(sorted(set(config.to_dict()) - shown)))
 
 # %% [markdown]
-# The notes are right that something is missing, but it is less than they feared. What you saw printed is `to_diff_dict()`: the
-# class's own settings, without what still has the value that every config starts with. `to_dict()` is the whole. (The settings for text
-# generation, which the parent class used to hold, now live in `GenerationConfig`: chapter 12.)
+# The notes are right that something is missing, but it is less than they feared. What you saw printed is
+# `to_diff_dict()`: the class's own settings, without what still has the value that every config starts with.
+# `to_dict()` is the whole. (The settings for text generation, which the parent class used to hold, now live in
+# `GenerationConfig`: chapter 12.)
 #
 # A config is data, with some manners. Before you run this: which of these four lines will complain?
 #
@@ -86,9 +88,10 @@ with lab.expect_error(ValueError):
 typo.num_layers, typo.num_hidden_layers
 
 # %% [markdown]
-# Types are checked at once, and what doesn't fit together when a model is built. The dangerous one is number 2: an unknown name is
-# **kept without a word**, because a custom model may need it. You asked for 3 layers and get 12. The same happens to settings that have gone: the notes'
-# config still has `position_embedding_type`, today's BERT stores it and reads it nowhere.
+# Types are checked at once, and what doesn't fit together when a model is built. The dangerous one is number 2: an
+# unknown name is **kept without a word**, because a custom model may need it. You asked for 3 layers and get 12. The
+# same happens to settings that have gone: the notes' config still has `position_embedding_type`, today's BERT stores it
+# and reads it nowhere.
 #
 # Other classes use other names for the same thing. `attribute_map` translates, in both directions:
 
@@ -99,9 +102,9 @@ distil.n_layers, distil.num_hidden_layers, distil.hidden_size
 
 # %% [markdown]
 # ### Exercise 5.1
-# Write `changed(config)`: compare `config.to_dict()` with that of a fresh config of the same class. Return a dict that maps each
-# name whose value differs to the pair `(fresh value, your value)`. A name that the fresh config doesn't have counts too, with
-# `None` as its fresh value. For example, `changed(BertConfig(hidden_size=384, num_layers=3))` gives
+# Write `changed(config)`: compare `config.to_dict()` with that of a fresh config of the same class. Return a dict that
+# maps each name whose value differs to the pair `(fresh value, your value)`. A name that the fresh config doesn't have
+# counts too, with `None` as its fresh value. For example, `changed(BertConfig(hidden_size=384, num_layers=3))` gives
 # `{"hidden_size": (768, 384), "num_layers": (None, 3)}`. It would have caught the typo above.
 
 # %% tags=["exercise"]
@@ -122,9 +125,10 @@ lab.check("5.1", changed)
 # %% [markdown]
 # ## 5.2 Counting parameters without a model
 # <!-- T080 T090 -->
-# The notes give `bert-base-uncased` 109,482,240 parameters and `distilbert-base-uncased` 66,362,880. You need neither checkpoint to
-# check that. On the **meta device** a tensor has a shape and no numbers, so building a model costs no memory. `BertConfig()`
-# and `DistilBertConfig()` describe exactly those two. Before you run this: what share of BERT's parameters are word embeddings?
+# The notes give `bert-base-uncased` 109,482,240 parameters and `distilbert-base-uncased` 66,362,880. You need neither
+# checkpoint to check that. On the **meta device** a tensor has a shape and no numbers, so building a model costs no
+# memory. `BertConfig()` and `DistilBertConfig()` describe exactly those two. Before you run this: what share of BERT's
+# parameters are word embeddings?
 
 # %%
 with torch.device("meta"):
@@ -166,11 +170,11 @@ axes.text(109.2, 0.5, "pooler", ha="right", va="center", color="#00654A")
 axes.set(xlabel="million parameters", title="DistilBERT's layers are BERT's, and half as many");
 
 # %% [markdown]
-# Look at the blue boxes: they are equally wide in both rows, six and twelve of them. The orange one, the embeddings, is about a fifth of BERT and a third of
-# DistilBERT. So half the layers is not half the parameters.
+# Look at the blue boxes: they are equally wide in both rows, six and twelve of them. The orange one, the embeddings, is
+# about a fifth of BERT and a third of DistilBERT. So half the layers is not half the parameters.
 #
-# Now the formula. Write V for the vocabulary, P for positions, T for types, H for the width, I for the intermediate width. A `Linear` from a to b has ab + b
-# parameters, a `LayerNorm` 2H.
+# Now the formula. Write V for the vocabulary, P for positions, T for types, H for the width, I for the intermediate
+# width. A `Linear` from a to b has ab + b parameters, a `LayerNorm` 2H.
 
 # %%
 V, P, T = config.vocab_size, config.max_position_embeddings, config.type_vocab_size
@@ -185,9 +189,11 @@ assert 109_482_240 - 66_362_880 == 6 * (attention + feed_forward) + pooler + T *
 embeddings, attention, feed_forward, pooler
 
 # %% [markdown]
-# The second assertion answers the notes' question what DistilBERT lacks: **six layers, the pooler, and the two type embeddings**. Nothing else.
+# The second assertion answers the notes' question what DistilBERT lacks: **six layers, the pooler, and the two type
+# embeddings**. Nothing else.
 #
-# The number of heads isn't in the formula. Before you run this: which field, doubled, makes the model grow most? Which changes nothing?
+# The number of heads isn't in the formula. Before you run this: which field, doubled, makes the model grow most? Which
+# changes nothing?
 
 # %%
 def size(**changes) -> int:
@@ -209,10 +215,11 @@ axes.set(xlim=(0, 3), xlabel="parameters, as a multiple of bert-base's")
 axes.set_title("Doubling the width costs most, doubling the heads nothing");
 
 # %% [markdown]
-# The bars: parameters after doubling one field. Width goes into every matrix, on one side or both. More heads only cut the same
-# matrices into narrower slices.
+# The bars: parameters after doubling one field. Width goes into every matrix, on one side or both. More heads only cut
+# the same matrices into narrower slices.
 #
-# Make a model of your own. The next cell weighs four of them (layers, width, heads, vocabulary), and says what is wrong with the last; the sliders below it weigh any other.
+# Make a model of your own. The next cell weighs four of them (layers, width, heads, vocabulary), and says what is wrong
+# with the last; the sliders below it weigh any other.
 
 # %%
 def weigh(layers: int, width: int, heads: int, vocabulary: int) -> str:
@@ -245,9 +252,10 @@ widgets.VBox([*sliders.values(), answer])
 #
 # ### Exercise 5.2
 # Write `gpt2_parameters(config)`: the number of parameters of `GPT2Model(config)`, computed from `config.vocab_size`,
-# `config.n_positions`, `config.n_embd`, `config.n_layer` and `config.n_inner` (which may be `None`, and then means four times
-# `n_embd`), without building the model. The next cell prints every tensor of a small one, so that you can see where each number
-# comes from; `Conv1D` is GPT-2's name for a `Linear` with its matrix transposed. For example, `GPT2Config()` gives 124,439,808.
+# `config.n_positions`, `config.n_embd`, `config.n_layer` and `config.n_inner` (which may be `None`, and then means four
+# times `n_embd`), without building the model. The next cell prints every tensor of a small one, so that you can see
+# where each number comes from; `Conv1D` is GPT-2's name for a `Linear` with its matrix transposed. For example,
+# `GPT2Config()` gives 124,439,808.
 
 # %%
 from transformers import GPT2Config, GPT2Model
@@ -280,9 +288,9 @@ lab.check("5.2", gpt2_parameters)
 # %% [markdown]
 # ## 5.3 From a config, or from a checkpoint?
 # <!-- T081 -->
-# The same architecture can be made in two ways: `BertModel(config)` fills it with random numbers, `from_pretrained` with trained
-# ones. Both run, both give vectors of the right shape. Before you run this: how similar will a random model find *"a dog in the
-# garden"* and *"the puppy plays outside"*, compared with a sentence on interest rates?
+# The same architecture can be made in two ways: `BertModel(config)` fills it with random numbers, `from_pretrained`
+# with trained ones. Both run, both give vectors of the right shape. Before you run this: how similar will a random
+# model find *"a dog in the garden"* and *"the puppy plays outside"*, compared with a sentence on interest rates?
 
 # %%
 sentences = ["a dog in the garden", "the puppy plays outside"]
@@ -320,11 +328,12 @@ figure.colorbar(picture, label="cosine similarity")
 figure.suptitle("Only training makes meaning: two pairs on the right, none on the left", x=0.01, ha="left");
 
 # %% [markdown]
-# Look at the two bright squares along the diagonal on the right: animals with animals, money with money. On the left any two sentences are
-# much alike, and whatever differs comes from shared words and luck. **A config never brings knowledge.**
+# Look at the two bright squares along the diagonal on the right: animals with animals, money with money. On the left
+# any two sentences are much alike, and whatever differs comes from shared words and luck. **A config never brings
+# knowledge.**
 #
-# Two differences that you don't see in a shape. A model from a config starts in training mode, one from a checkpoint in evaluation mode. And `AutoModel` is
-# no class to make objects of; it only chooses one.
+# Two differences that you don't see in a shape. A model from a config starts in training mode, one from a checkpoint in
+# evaluation mode. And `AutoModel` is no class to make objects of; it only chooses one.
 
 # %%
 print("training mode, from a config:", AutoModel.from_config(config).training)
@@ -336,7 +345,8 @@ with lab.expect_error(OSError):
 # ## 5.4 What `save_pretrained` writes
 # <!-- T084 -->
 # Two of the notes list what saving writes: one says `config.json` and `pytorch_model.bin`, the other `config.json` and
-# `model.safetensors`. They were written a year apart. Before you run this: which is it today, and where is the vocabulary?
+# `model.safetensors`. They were written a year apart. Before you run this: which is it today, and where is the
+# vocabulary?
 
 # %%
 trained.save_pretrained("minilm")
@@ -353,8 +363,8 @@ saved = json.loads(Path("minilm/config.json").read_text("utf-8"))
 {name: saved[name] for name in ("architectures", "model_type", "dtype", "transformers_version")}
 
 # %% [markdown]
-# The model writes two files, the tokenizer its own two beside them. Save both into one folder: neither is of use without the other.
-# `config.json` notes what was saved (`architectures`, `dtype`) and with which version.
+# The model writes two files, the tokenizer its own two beside them. Save both into one folder: neither is of use
+# without the other. `config.json` notes what was saved (`architectures`, `dtype`) and with which version.
 #
 # Is it the same model? And the old format, can you still ask for it?
 
@@ -368,10 +378,11 @@ small_bert.save_pretrained("small", safe_serialization=False)
 sorted(path.name for path in Path("small").iterdir())
 
 # %% [markdown]
-# Equal to the last bit. And `safe_serialization=False`, which used to write `pytorch_model.bin`, is ignored: version 5 writes safetensors
-# only. It still **reads** a `.bin`; section 5.15 says why you should hesitate.
+# Equal to the last bit. And `safe_serialization=False`, which used to write `pytorch_model.bin`, is ignored: version 5
+# writes safetensors only. It still **reads** a `.bin`; section 5.15 says why you should hesitate.
 #
-# A safetensors file is simple enough to read by hand: 8 bytes that hold a length, that many bytes of JSON, then the plain numbers.
+# A safetensors file is simple enough to read by hand: 8 bytes that hold a length, that many bytes of JSON, then the
+# plain numbers.
 
 # %%
 with open("minilm/model.safetensors", "rb") as file:
@@ -390,9 +401,9 @@ by_hand = torch.from_numpy(np.frombuffer(raw, dtype=np.float32).copy())
 torch.equal(by_hand, trained.embeddings.LayerNorm.bias)
 
 # %% [markdown]
-# One of the notes says that safetensors uses *compression* to make tensors smaller. You have just read the numbers with `frombuffer`: they are
-# the same bytes as in memory, not compressed at all. That is what makes the file fast to open, and lets a program read one tensor without
-# reading the rest.
+# One of the notes says that safetensors uses *compression* to make tensors smaller. You have just read the numbers with
+# `frombuffer`: they are the same bytes as in memory, not compressed at all. That is what makes the file fast to open,
+# and lets a program read one tensor without reading the rest.
 
 # %%
 numbers = sum(parameter.numel() * parameter.element_size() for parameter in trained.parameters())
@@ -401,7 +412,8 @@ print(f"in memory {numbers:,} bytes, on disk {on_disk:,} bytes, header {8 + leng
 assert on_disk == 8 + length + numbers
 
 # %% [markdown]
-# The file is exactly the numbers and the header. A big model is written in several such files, with an index that says which tensor is where:
+# The file is exactly the numbers and the header. A big model is written in several such files, with an index that says
+# which tensor is where:
 
 # %%
 trained.save_pretrained("sharded", max_shard_size="40MB")
@@ -410,12 +422,13 @@ assert torch.equal(AutoModel.from_pretrained("sharded").pooler.dense.weight, tra
 pd.Series(index["weight_map"]).value_counts().sort_index().rename("tensors").to_frame()
 
 # %% [markdown]
-# Each row is a file and the number of tensors in it. `from_pretrained("sharded")` reads the index and loads the same model.
+# Each row is a file and the number of tensors in it. `from_pretrained("sharded")` reads the index and loads the same
+# model.
 #
 # ### Exercise 5.3
-# Write `tensors_of(path)`: read the header of the safetensors file at `path`, and return a dict that maps each tensor's name to the
-# pair `(dtype, shape)`, with the dtype as the header writes it and the shape as a list. The entry `__metadata__` is no tensor. Use no library
-# but `json`, and don't read the numbers. For example, for the file above
+# Write `tensors_of(path)`: read the header of the safetensors file at `path`, and return a dict that maps each tensor's
+# name to the pair `(dtype, shape)`, with the dtype as the header writes it and the shape as a list. The entry
+# `__metadata__` is no tensor. Use no library but `json`, and don't read the numbers. For example, for the file above
 # `tensors_of("minilm/model.safetensors")["pooler.dense.weight"]` is `("F32", [384, 384])`.
 
 # %% tags=["exercise"]
@@ -438,31 +451,34 @@ lab.check("5.3", tensors_of)
 # %% [markdown]
 # ## 5.5 Where `from_pretrained` looks
 # <!-- T085 -->
-# `from_pretrained` takes a name. If a **folder** of that name exists, it is read. If not, the name is taken for an id on the Hub: the library looks into its
-# cache, and asks the Hub. Without a network the Hub can't answer. Before you run this: which error do you expect for a model
-# that you never downloaded?
+# `from_pretrained` takes a name. If a **folder** of that name exists, it is read. If not, the name is taken for an id
+# on the Hub: the library looks into its cache, and asks the Hub. Without a network the Hub can't answer. Before you run
+# this: which error do you expect for a model that you never downloaded?
 
 # %%
 with lab.expect_error(OSError):
     AutoModel.from_pretrained("google-bert/bert-base-cased", cache_dir="empty", local_files_only=True)
 
 # %% [markdown]
-# This is the error that the notes meet in *"without a network, reading the model fails"*. The message says it all: no connection, **and** not in the
-# cache. `local_files_only=True` is how you ask for it on purpose; in this workbook's offline mode every call behaves so. There are three cures.
+# This is the error that the notes meet in *"without a network, reading the model fails"*. The message says it all: no
+# connection, **and** not in the cache. `local_files_only=True` is how you ask for it on purpose; in this workbook's
+# offline mode every call behaves so. There are three cures.
 #
-# **Cure 1: a local folder.** Someone with a network downloads the files; you give the folder's path. It needs no cache and no id:
+# **Cure 1: a local folder.** Someone with a network downloads the files; you give the folder's path. It needs no cache
+# and no id:
 
 # %%
 type(AutoModel.from_pretrained("minilm")).__name__, type(AutoTokenizer.from_pretrained("minilm")).__name__
 
 # %% [markdown]
-# **Cure 2: a cache that is filled already**, on your disk or copied from a colleague's, named by `cache_dir` (or for all programs by the variable
-# `HF_HOME`).
+# **Cure 2: a cache that is filled already**, on your disk or copied from a colleague's, named by `cache_dir` (or for
+# all programs by the variable `HF_HOME`).
 #
-# **Cure 3: another server.** `HF_ENDPOINT` names the address that the library asks instead of the Hub: a mirror in your company, in your country, or
-# on your own computer. (In this workbook, `LABS_MODE=hub` goes to the real one.)
+# **Cure 3: another server.** `HF_ENDPOINT` names the address that the library asks instead of the Hub: a mirror in your
+# company, in your country, or on your own computer. (In this workbook, `LABS_MODE=hub` goes to the real one.)
 #
-# Run both at once: build a mirror that hands out files of this folder, and let the library fill a cache from it. Here is what such a server must know.
+# Run both at once: build a mirror that hands out files of this folder, and let the library fill a cache from it. Here
+# is what such a server must know.
 
 # %%
 import hashlib
@@ -495,8 +511,9 @@ class Mirror(BaseHTTPRequestHandler):
     log_message = lambda self, *_: None
 
 # %% [markdown]
-# That is a mirror: three headers and the bytes. `publish` puts a folder on its shelf, under a commit id that is computed from the files, much as Git does it.
-# The client must be a **new process**, because `HF_ENDPOINT` is read once, when the library is imported.
+# That is a mirror: three headers and the bytes. `publish` puts a folder on its shelf, under a commit id that is
+# computed from the files, much as Git does it. The client must be a **new process**, because `HF_ENDPOINT` is read
+# once, when the library is imported.
 
 # %%
 import subprocess
@@ -535,9 +552,9 @@ by_id = AutoModel.from_pretrained("workbook/minilm", revision=first, **where)
 torch.equal(by_id.pooler.dense.weight, trained.pooler.dense.weight)
 
 # %% [markdown]
-# The model came by its id, at a revision, with no network: cure 3 filled the cache, cure 2 read it. `revision` may be a commit, a branch or a tag. A
-# commit is the safe choice, because nobody can move it; that's why this workbook pins one in every call. What isn't in the cache is an error again, also when it's only
-# another revision:
+# The model came by its id, at a revision, with no network: cure 3 filled the cache, cure 2 read it. `revision` may be a
+# commit, a branch or a tag. A commit is the safe choice, because nobody can move it; that's why this workbook pins one
+# in every call. What isn't in the cache is an error again, also when it's only another revision:
 
 # %%
 with lab.expect_error(OSError):
@@ -545,8 +562,8 @@ with lab.expect_error(OSError):
 type(AutoTokenizer.from_pretrained("workbook/minilm", **where)).__name__
 
 # %% [markdown]
-# The notes also say that `from_pretrained(name)` downloads on *every* run, and that `cache_dir` is what makes it look on the disk first. Count what the mirror is
-# asked when a second process wants the same files:
+# The notes also say that `from_pretrained(name)` downloads on *every* run, and that `cache_dir` is what makes it look
+# on the disk first. Count what the mirror is asked when a second process wants the same files:
 
 # %%
 asked = []
@@ -563,8 +580,9 @@ download("workbook/minilm", os.listdir("minilm"))
 pd.Series(asked).value_counts()
 
 # %% [markdown]
-# Only `HEAD`, once for each file: *"is it still the same?"* No `GET`, no bytes. The cache is used always; `cache_dir` merely says **where** it is. (Its usual place is
-# a folder in your home; the old `…/huggingface/transformers` that one of the notes names is now `…/huggingface/hub`.)
+# Only `HEAD`, once for each file: *"is it still the same?"* No `GET`, no bytes. The cache is used always; `cache_dir`
+# merely says **where** it is. (Its usual place is a folder in your home; the old `…/huggingface/transformers` that one
+# of the notes names is now `…/huggingface/hub`.)
 
 # %%
 from huggingface_hub import constants
@@ -574,7 +592,8 @@ Path(constants.HF_HUB_CACHE).name, constants.HF_HUB_OFFLINE
 # %% [markdown]
 # ## 5.6 The anatomy of the cache
 # <!-- T086 -->
-# The real library has just written a real cache. Before you run this: four files were downloaded. How many will you find?
+# The real library has just written a real cache. Before you run this: four files were downloaded. How many will you
+# find?
 
 # %%
 def tree(folder: Path, indent: str = "") -> None:
@@ -595,12 +614,15 @@ tree(home)
 # %% [markdown]
 # Four files, nine entries, in three folders:
 #
-# - **blobs**: the contents, each under the hash of its bytes. A small file has Git's hash (40 characters), a large one its sha256 (64).
+# - **blobs**: the contents, each under the hash of its bytes. A small file has Git's hash (40 characters), a large one
+#   its sha256 (64).
 # - **refs**: a small file for each branch or tag that you asked for; in it stands a commit id.
 # - **snapshots**: a folder for each commit. It holds no data, only links with the real names that point into `blobs`.
 #
-# The notes call the names of the snapshots *md5 strings*. Count the one that they list themselves: an md5 has 32 characters, it has 40. On the Hub they are **Git commit ids** (our mirror makes its own in the same form). The notes also copy files out of
-# `blobs` one by one and give them their names back by hand. You need not: the snapshot is a complete folder with the right names.
+# The notes call the names of the snapshots *md5 strings*. Count the one that they list themselves: an md5 has 32
+# characters, it has 40. On the Hub they are **Git commit ids** (our mirror makes its own in the same form). The notes
+# also copy files out of `blobs` one by one and give them their names back by hand. You need not: the snapshot is a
+# complete folder with the right names.
 
 # %%
 snapshot = home / "snapshots" / first
@@ -613,8 +635,8 @@ type(AutoModel.from_pretrained(str(snapshot))).__name__
 # %% [markdown]
 # (On Windows without the right to make links, the snapshot holds copies instead; everything else is the same.)
 #
-# Why so complicated? Publish a second version that differs in its config only, and download it too. Before you run this: by how much will the
-# cache grow?
+# Why so complicated? Publish a second version that differs in its config only, and download it too. Before you run
+# this: by how much will the cache grow?
 
 # %%
 import shutil
@@ -649,11 +671,11 @@ axes.set_title("Two versions of a model share every file that didn't change")
 axes.axis("off");
 
 # %% [markdown]
-# In the middle stand the blobs. Follow the lines from both sides: they meet, except for `config.json`. Ninety megabytes are on the disk **once**, and the second version costs less than a
-# kilobyte. That is what the hashes are for.
+# In the middle stand the blobs. Follow the lines from both sides: they meet, except for `config.json`. Ninety megabytes
+# are on the disk **once**, and the second version costs less than a kilobyte. That is what the hashes are for.
 #
-# `scan_cache_dir` reads all this for you. Two snapshots of 91 MB each: before you run this, what will it say the repository takes on disk, and how much would deleting the
-# old version free?
+# `scan_cache_dir` reads all this for you. Two snapshots of 91 MB each: before you run this, what will it say the
+# repository takes on disk, and how much would deleting the old version free?
 
 # %%
 from huggingface_hub import scan_cache_dir
@@ -672,11 +694,12 @@ plan.execute()
 tree(home)
 
 # %% [markdown]
-# Both snapshots *count* 91 MB, and together they still take 91 MB. A **plan** tells you what it would free before it deletes; `execute` does it. Deleting the old version
-# freed its one config, because every other blob is still in use. The command line has the same tools: `hf cache ls` and `hf cache rm`.
+# Both snapshots *count* 91 MB, and together they still take 91 MB. A **plan** tells you what it would free before it
+# deletes; `execute` does it. Deleting the old version freed its one config, because every other blob is still in use.
+# The command line has the same tools: `hf cache ls` and `hf cache rm`.
 #
-# If you want plain files, ask for them: `local_dir=` writes a folder without blobs and links. (The notes' `local_dir_use_symlinks=False` is gone: with `local_dir` there are
-# never links.)
+# If you want plain files, ask for them: `local_dir=` writes a folder without blobs and links. (The notes'
+# `local_dir_use_symlinks=False` is gone: with `local_dir` there are never links.)
 
 # %%
 import inspect
@@ -691,9 +714,10 @@ print("a link:", Path("plain/config.json").is_symlink())
 
 # %% [markdown]
 # ### Exercise 5.4
-# Write `cached_path(repo_id, commit, filename, repo_type)`: the path of a file's link, below the cache's folder, as a string with `/`. `repo_type` is `"model"`, `"dataset"` or
-# `"space"`; the folder's name begins with its plural. A file name may contain a folder. For example,
-# `cached_path("workbook/minilm", "1a2b", "config.json", "model")` gives `"models--workbook--minilm/snapshots/1a2b/config.json"`.
+# Write `cached_path(repo_id, commit, filename, repo_type)`: the path of a file's link, below the cache's folder, as a
+# string with `/`. `repo_type` is `"model"`, `"dataset"` or `"space"`; the folder's name begins with its plural. A file
+# name may contain a folder. For example, `cached_path("workbook/minilm", "1a2b", "config.json", "model")` gives
+# `"models--workbook--minilm/snapshots/1a2b/config.json"`.
 
 # %% tags=["exercise"]
 def cached_path(repo_id: str, commit: str, filename: str, repo_type: str) -> str:
@@ -710,10 +734,11 @@ lab.check("5.4", cached_path)
 # `lab.hint("5.4")` helps.
 #
 # ### Exercise 5.5
-# Write `freed(revisions, sizes, delete)`. `revisions` maps each commit to a dict of file name → blob, `sizes` maps each blob to its bytes, and `delete` is the list of the commits to be deleted.
-# Return how many bytes become free. For example, with
-# `revisions = {"old": {"config.json": "c1", "model.safetensors": "w"}, "new": {"config.json": "c2", "model.safetensors": "w"}}` and
-# `sizes = {"c1": 10, "c2": 20, "w": 900}`, deleting `["old"]` frees 10, and deleting both frees 930. Your function meets the library's plan on random caches.
+# Write `freed(revisions, sizes, delete)`. `revisions` maps each commit to a dict of file name → blob, `sizes` maps each
+# blob to its bytes, and `delete` is the list of the commits to be deleted. Return how many bytes become free. For
+# example, with `revisions = {"old": {"config.json": "c1", "model.safetensors": "w"}, "new": {"config.json": "c2",
+# "model.safetensors": "w"}}` and `sizes = {"c1": 10, "c2": 20, "w": 900}`, deleting `["old"]` frees 10, and deleting
+# both frees 930. Your function meets the library's plan on random caches.
 
 # %% tags=["exercise"]
 def freed(revisions: dict[str, dict[str, str]], sizes: dict[str, int], delete: list[str]) -> int:
@@ -734,8 +759,10 @@ lab.check("5.5", freed)
 # %% [markdown]
 # ## 5.7 How `AutoModel` decides
 # <!-- T082 -->
-# One of the notes draws the decision: read `config.json`; if it has an `auto_map`, load the class named there; otherwise load the built-in class that **`architectures`** names. The first half is nearly
-# right. Test the second half. Before you run this: the small BERT's folder says `"architectures": ["BertModel"]`. What will `AutoModel` make of it if you write `GPT2LMHeadModel` there?
+# One of the notes draws the decision: read `config.json`; if it has an `auto_map`, load the class named there;
+# otherwise load the built-in class that **`architectures`** names. The first half is nearly right. Test the second
+# half. Before you run this: the small BERT's folder says `"architectures": ["BertModel"]`. What will `AutoModel` make
+# of it if you write `GPT2LMHeadModel` there?
 
 # %%
 def with_config(folder: str, copy: str, **changes) -> str:
@@ -758,8 +785,10 @@ for changes in ({"model_type": None}, {"model_type": "zebra"}):
         AutoModel.from_pretrained(with_config("small", "changed", **changes))
 
 # %% [markdown]
-# The correct statement: **`model_type` decides.** It gives the config class, and each Auto class has a table from config class to model class. `architectures` is a note
-# of what was saved; you may change or remove it, and `AutoModel` gives the same class. (It is looked at only where a table offers several classes for one config.) Change `model_type` and you get another architecture; remove it and nothing can be loaded.
+# The correct statement: **`model_type` decides.** It gives the config class, and each Auto class has a table from
+# config class to model class. `architectures` is a note of what was saved; you may change or remove it, and `AutoModel`
+# gives the same class. (It is looked at only where a table offers several classes for one config.) Change `model_type`
+# and you get another architecture; remove it and nothing can be loaded.
 #
 # Here is the whole way, with the library's own tables:
 
@@ -774,14 +803,17 @@ print(len(CONFIG_MAPPING.keys()), "model types are built in")
 
 # %% [markdown]
 # ### Exercise 5.6
-# Write `decide(config, known, trust)`: which class does `AutoModel` make? `config` is the dict read from `config.json`. `known` is the library's table, `model_type` → name of the class. `trust` is what
-# was given as `trust_remote_code`: `None` (nothing), `False` or `True`. The rules, which section 5.8 will show at work:
+# Write `decide(config, known, trust)`: which class does `AutoModel` make? `config` is the dict read from `config.json`.
+# `known` is the library's table, `model_type` → name of the class. `trust` is what was given as `trust_remote_code`:
+# `None` (nothing), `False` or `True`. The rules, which section 5.8 will show at work:
 #
-# - An `auto_map` with an entry `"AutoModel"` names code in the folder, such as `"modeling_bag.BagModel"`. It is used only if `trust` is `True`; the answer is then the class's name, `"BagModel"`.
+# - An `auto_map` with an entry `"AutoModel"` names code in the folder, such as `"modeling_bag.BagModel"`. It is used
+#   only if `trust` is `True`; the answer is then the class's name, `"BagModel"`.
 # - Otherwise the built-in class of the `model_type` is used.
 # - If there is neither, raise a `ValueError`.
 #
-# For example, `decide({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, {"bert": "BertModel"}, None)` gives `"BertModel"`.
+# For example, `decide({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, {"bert": "BertModel"}, None)` gives
+# `"BertModel"`.
 
 # %% tags=["exercise"]
 def decide(config: dict, known: dict[str, str], trust: bool | None) -> str:
@@ -804,8 +836,9 @@ lab.check("5.6", decide)
 # %% [markdown]
 # ## 5.8 An architecture of your own
 # <!-- T082 -->
-# The library doesn't know your architecture. How can `AutoModel` load it, as it loads ChatGLM in the notes? The model's **folder brings its code along**. Write a model with no attention at
-# all: its answer is the mean of the word embeddings. Before you run this: when you load it later, will Python run the file, or only read it?
+# The library doesn't know your architecture. How can `AutoModel` load it, as it loads ChatGLM in the notes? The model's
+# **folder brings its code along**. Write a model with no attention at all: its answer is the mean of the word
+# embeddings. Before you run this: when you load it later, will Python run the file, or only read it?
 
 # %%
 code = '''
@@ -836,7 +869,8 @@ class BagModel(PreTrainedModel):
 Path("modeling_bag.py").write_text(code, "utf-8");
 
 # %% [markdown]
-# A config class with a `model_type` of its own, a model class that takes the config, `post_init()` at the end. To share it, register both with their Auto classes before saving:
+# A config class with a `model_type` of its own, a model class that takes the config, `post_init()` at the end. To share
+# it, register both with their Auto classes before saving:
 
 # %%
 import importlib
@@ -852,8 +886,8 @@ print(sorted(path.name for path in Path("bag").iterdir()))
 json.loads(Path("bag/config.json").read_text("utf-8"))
 
 # %% [markdown]
-# `save_pretrained` copied the code into the folder and wrote `auto_map`: *AutoModel is the class `BagModel` in the file `modeling_bag`*. Now publish it, download it like anybody else, and
-# load it by its id.
+# `save_pretrained` copied the code into the folder and wrote `auto_map`: *AutoModel is the class `BagModel` in the file
+# `modeling_bag`*. Now publish it, download it like anybody else, and load it by its id.
 
 # %%
 publish("workbook/bag", "bag")
@@ -868,10 +902,13 @@ assert torch.equal(strange(ids).last_hidden_state, bag(ids).last_hidden_state)
 type(strange).__name__, type(strange).__module__.split(".")[0]
 
 # %% [markdown]
-# Refused first, then loaded, with the same weights and the same output. And the line `modeling_bag.py is running` appeared: **loading runs the file**, with all your rights. It could print, and it could as
-# well read your letters. So look at the code first, and pin the `revision`: what you read should be what you run. Without the argument the library *asks* you, and waits; in a script, say `False`.
+# Refused first, then loaded, with the same weights and the same output. And the line `modeling_bag.py is running`
+# appeared: **loading runs the file**, with all your rights. It could print, and it could as well read your letters. So
+# look at the code first, and pin the `revision`: what you read should be what you run. Without the argument the library
+# *asks* you, and waits; in a script, say `False`.
 #
-# The order of the notes' picture needs one more correction. Before you run this: a folder has an `auto_map` **and** a `model_type` that the library knows. Which one wins?
+# The order of the notes' picture needs one more correction. Before you run this: a folder has an `auto_map` **and** a
+# `model_type` that the library knows. Which one wins?
 
 # %%
 with_config("small", "both", auto_map={"AutoModel": "modeling_bag.BagModel"})
@@ -886,7 +923,8 @@ for trust in (None, False, True):
 # %% [markdown]
 # ## 5.9 A task that the model can't do
 # <!-- T083 -->
-# One of the notes asks BERT to classify images, and promises an error. Before you run this: will it come before or after the weights are read?
+# One of the notes asks BERT to classify images, and promises an error. Before you run this: will it come before or
+# after the weights are read?
 
 # %%
 from transformers import AutoModelForImageClassification
@@ -895,7 +933,8 @@ with lab.expect_error(ValueError):
     AutoModelForImageClassification.from_pretrained("minilm")
 
 # %% [markdown]
-# Before: after section 5.7 you know that a config class which isn't in the Auto class's table ends the search. The message lists the whole table. Draw a part of all of them: which family can be asked for which task?
+# Before: after section 5.7 you know that a config class which isn't in the Auto class's table ends the search. The
+# message lists the whole table. Draw a part of all of them: which family can be asked for which task?
 
 # %%
 kinds = {"BERT": "bert", "GPT-2": "gpt2", "T5": "t5", "BART": "bart", "ViT": "vit", "Whisper": "whisper"}
@@ -907,12 +946,14 @@ title = "Each task knows some families (1), and refuses others (0)"
 lab.heatmap(possible, rows=list(kinds), columns=tasks, title=title)
 
 # %% [markdown]
-# Read a row: what a family can be asked for. A 1 says that the library has a class for it, not that your checkpoint was trained for it. That is the next section.
+# Read a row: what a family can be asked for. A 1 says that the library has a class for it, not that your checkpoint was
+# trained for it. That is the next section.
 
 # %% [markdown]
 # ## 5.10 The loading report
 # <!-- T088 -->
-# BERT **can** classify sentences. But our file comes from a model without a classifier. Before you run this: what will the library put where the file has nothing?
+# BERT **can** classify sentences. But our file comes from a model without a classifier. Before you run this: what will
+# the library put where the file has nothing?
 
 # %%
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
@@ -921,8 +962,9 @@ transformers.logging.set_verbosity_warning()  # show the reports again
 classifier = AutoModelForSequenceClassification.from_pretrained("minilm", num_labels=2)
 
 # %% [markdown]
-# The notes quote this warning in its old words: *"Some weights … were not initialized … you should probably TRAIN this model"*. Today it is a table, and **MISSING** is the word for it. What does it mean to have an untrained
-# classifier? Ask six of them about the same sentence:
+# The notes quote this warning in its old words: *"Some weights … were not initialized … you should probably TRAIN this
+# model"*. Today it is a table, and **MISSING** is the word for it. What does it mean to have an untrained classifier?
+# Ask six of them about the same sentence:
 
 # %%
 transformers.logging.set_verbosity_error()
@@ -944,8 +986,10 @@ axes.set(xticks=range(1, 7), xlabel="load number", ylabel="P(label 1)")
 axes.set_title("One file, one sentence, six loads, six answers: the head is random");
 
 # %% [markdown]
-# Each dot is a fresh load of the same file. The encoder is the same each time, the classifier is drawn anew, and all answers are near one half: it knows nothing. MISSING on a **head** is normal, and means *train me*.
-# (One of the notes counts four such tensors of DistilBERT as "three layers". They are two: `pre_classifier` and `classifier`, each with a weight and a bias.)
+# Each dot is a fresh load of the same file. The encoder is the same each time, the classifier is drawn anew, and all
+# answers are near one half: it knows nothing. MISSING on a **head** is normal, and means *train me*. (One of the notes
+# counts four such tensors of DistilBERT as "three layers". They are two: `pre_classifier` and `classifier`, each with a
+# weight and a bias.)
 #
 # There are three kinds of entries. To count them, ask for the report as data, with `output_loading_info=True`.
 
@@ -977,8 +1021,9 @@ axes.set(xlabel="tensors", title="A few new tensors are a head; nearly all new i
 axes.legend(loc="upper right", frameon=True);
 
 # %% [markdown]
-# Look for orange. In the middle rows it is a sliver: a head. In the last row almost everything is orange: the names in a BERT file and in a DistilBERT model differ, so a random model comes out, **without an error**. The report is the only thing
-# that tells you. Read it every time:
+# Look for orange. In the middle rows it is a sliver: a head. In the last row almost everything is orange: the names in
+# a BERT file and in a DistilBERT model differ, so a random model comes out, **without an error**. The report is the
+# only thing that tells you. Read it every time:
 #
 # | in the report | which | why | what to do |
 # | --- | --- | --- | --- |
@@ -996,11 +1041,14 @@ teller, info = auto.from_pretrained(story, revision=story.revision, output_loadi
 print("missing:", info["missing_keys"], "| tied:", teller.lm_head.weight is teller.transformer.wte.weight)
 
 # %% [markdown]
-# The last line shows an exception: GPT-2's file has no `lm_head.weight`, and yet nothing is missing. Its output layer **is** its embedding matrix (the weights are tied), so it needs no place of its own in the file.
+# The last line shows an exception: GPT-2's file has no `lm_head.weight`, and yet nothing is missing. Its output layer
+# **is** its embedding matrix (the weights are tied), so it needs no place of its own in the file.
 #
 # ### Exercise 5.7
-# Write `loading_report(model, file)`: both arguments map the names of tensors to their shapes, as tuples. Return a dict with three sorted lists of names: `"missing"`, `"unexpected"` and `"mismatched"`. For example, for the model
-# `{"a": (2, 3), "b": (2,)}` and the file `{"a": (5, 3), "c": (2,)}` it is `{"missing": ["b"], "unexpected": ["c"], "mismatched": ["a"]}`.
+# Write `loading_report(model, file)`: both arguments map the names of tensors to their shapes, as tuples. Return a dict
+# with three sorted lists of names: `"missing"`, `"unexpected"` and `"mismatched"`. For example, for the model `{"a":
+# (2, 3), "b": (2,)}` and the file `{"a": (5, 3), "c": (2,)}` it is `{"missing": ["b"], "unexpected": ["c"],
+# "mismatched": ["a"]}`.
 
 # %% tags=["exercise"]
 def loading_report(model: dict[str, tuple], file: dict[str, tuple]) -> dict[str, list[str]]:
@@ -1023,7 +1071,8 @@ lab.check("5.7", loading_report)
 # %% [markdown]
 # ## 5.11 Looking inside: hidden states and attentions
 # <!-- T087 -->
-# A config can also ask a model for more output. The notes set `output_hidden_states` and `output_attentions`. Our encoder has 6 layers. Before you run this: how many hidden states will you get, and how many attentions?
+# A config can also ask a model for more output. The notes set `output_hidden_states` and `output_attentions`. Our
+# encoder has 6 layers. Before you run this: how many hidden states will you get, and how many attentions?
 
 # %%
 options = {"output_hidden_states": True, "output_attentions": True, "attn_implementation": "eager"}
@@ -1036,7 +1085,8 @@ print(len(output.hidden_states), "hidden states of shape", list(output.hidden_st
 print(len(output.attentions), "attentions of shape", list(output.attentions[0].shape))  # batch, heads, …
 
 # %% [markdown]
-# Seven and six: the first hidden state is what the embeddings give, then one for each layer. The last one **is** `last_hidden_state`, equal to the last bit. How far does each layer move a token from where the embeddings put it?
+# Seven and six: the first hidden state is what the embeddings give, then one for each layer. The last one **is**
+# `last_hidden_state`, equal to the last bit. How far does each layer move a token from where the embeddings put it?
 
 # %%
 stack = torch.stack(output.hidden_states)[:, 0]  # [7, tokens, width]
@@ -1046,10 +1096,12 @@ title = "Layer by layer, a word leaves its embedding"
 lab.heatmap(staying, **names, title=title, label="cosine similarity")
 
 # %% [markdown]
-# Read the column of a word from top to bottom: the cosine similarity to its starting point falls. What comes out is less and less about the
-# word alone, and more about the sentence. (`[CLS]` is no word, and stays where it is for longer.)
+# Read the column of a word from top to bottom: the cosine similarity to its starting point falls. What comes out is
+# less and less about the word alone, and more about the sentence. (`[CLS]` is no word, and stays where it is for
+# longer.)
 #
-# Why `attn_implementation="eager"`? The default, `sdpa`, computes attention in one fused step and never has the weights. Ask it for them, and you get nothing (and a warning, if warnings are on):
+# Why `attn_implementation="eager"`? The default, `sdpa`, computes attention in one fused step and never has the
+# weights. Ask it for them, and you get nothing (and a warning, if warnings are on):
 
 # %%
 with torch.inference_mode():
@@ -1060,7 +1112,8 @@ print("sdpa gives", fused.attentions, "and the same vectors:", same)
 # %% [markdown]
 # ## 5.12 dtype and device
 # <!-- T091 -->
-# A parameter in `float32` takes 4 bytes. `bfloat16` takes 2: the same range, but only two to three decimal digits. Before you run this: what will half the memory cost in accuracy, on our four sentences?
+# A parameter in `float32` takes 4 bytes. `bfloat16` takes 2: the same range, but only two to three decimal digits.
+# Before you run this: what will half the memory cost in accuracy, on our four sentences?
 
 # %%
 kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -1084,10 +1137,12 @@ assert memory.loc["bfloat16", "MiB"] < 0.51 * memory.loc["float32", "MiB"]
 assert memory["largest change of a similarity"].max() < 0.01  # bfloat16 writes numbers near 1 in steps of 0.004
 
 # %% [markdown]
-# Left, the memory halves. Right, `bfloat16` moves a similarity a little, `float16` much less (it spends more of its bits on digits, and pays with its range: chapter 14).
+# Left, the memory halves. Right, `bfloat16` moves a similarity a little, `float16` much less (it spends more of its
+# bits on digits, and pays with its range: chapter 14).
 #
-# Who decides, if you say nothing? The file. The config says in which dtype the weights were saved, and version 5 loads them so. (The argument was called `torch_dtype`; that name still works, with a warning.) A **device** you choose after loading with `.to`, or while loading with
-# `device_map`.
+# Who decides, if you say nothing? The file. The config says in which dtype the weights were saved, and version 5 loads
+# them so. (The argument was called `torch_dtype`; that name still works, with a warning.) A **device** you choose after
+# loading with `.to`, or while loading with `device_map`.
 
 # %%
 copies["bfloat16"].save_pretrained("half")
@@ -1101,12 +1156,14 @@ del copies, placed  # three models' worth of memory
 f"the file in bfloat16 has {share:.2f} of the size"
 
 # %% [markdown]
-# Inputs must be on the same device as the model, so you often see `batch.to(model.device)`. And going back to `float32` takes the memory again, but doesn't bring the digits back.
+# Inputs must be on the same device as the model, so you often see `batch.to(model.device)`. And going back to `float32`
+# takes the memory again, but doesn't bring the digits back.
 
 # %% [markdown]
 # ## 5.13 Ten architectures, one loop
 # <!-- T089 -->
-# One of the notes runs ten architectures in one loop: the same three lines for each, only the names change. Nine of them are still here. Before you run this: guess which of the ten has gone, and which default model is the largest.
+# One of the notes runs ten architectures in one loop: the same three lines for each, only the names change. Nine of
+# them are still here. Before you run this: guess which of the ten has gone, and which default model is the largest.
 
 # %%
 loop = {
@@ -1119,7 +1176,9 @@ loop = {name: loop[name] for name in loop if name not in gone} | {"ELECTRA": "el
 print("gone:", gone, "| transformers.TransfoXLModel:", hasattr(transformers, "TransfoXLModel"))
 
 # %% [markdown]
-# **Transformer-XL** was removed; ELECTRA takes its place here. Each architecture comes with a family of tokenizers (chapter 04), so train one small tokenizer of each family on our stories. They need little: a vocabulary, merges, or scores.
+# **Transformer-XL** was removed; ELECTRA takes its place here. Each architecture comes with a family of tokenizers
+# (chapter 04), so train one small tokenizer of each family on our stories. They need little: a vocabulary, merges, or
+# scores.
 
 # %%
 from datasets import load_dataset
@@ -1159,8 +1218,9 @@ for one in (piece, ends, in_bytes, unigram):
     print([entry if isinstance(entry, str) else entry[0] for entry in list(one["vocab"])[300:306]])
 
 # %% [markdown]
-# Some of what each has learned: `##` inside a word, `</w>` at its end, `Ġ` for a space before it, `▁` for its beginning. Now each class takes its family's parts. (CTRL's class wants files, and writes `@@` where a
-# word goes on. XLM's own class wants one more package, `sacremoses`, so its algorithm stands here in the general wrapper.)
+# Some of what each has learned: `##` inside a word, `</w>` at its end, `Ġ` for a space before it, `▁` for its
+# beginning. Now each class takes its family's parts. (CTRL's class wants files, and writes `@@` where a word goes on.
+# XLM's own class wants one more package, `sacremoses`, so its algorithm stands here in the general wrapper.)
 
 # %%
 from transformers import BertTokenizer, CTRLTokenizer, GPT2Tokenizer, OpenAIGPTTokenizer
@@ -1190,7 +1250,8 @@ families = {
 }
 
 # %% [markdown]
-# Now the loop of the notes. The sizes go by **one** set of names for all ten, thanks to `attribute_map`. The full size is counted on the meta device, from the default config.
+# Now the loop of the notes. The sizes go by **one** set of names for all ten, thanks to `attribute_map`. The full size
+# is counted on the meta device, from the default config.
 
 # %%
 rows = []
@@ -1223,8 +1284,9 @@ axes.set(xscale="log", xlim=(8, 4000), xlabel="million parameters of the default
 axes.set_title("One loop, ten architectures, a hundredfold range of sizes");
 
 # %% [markdown]
-# Look for two equal bars: BERT and XLM-RoBERTa. Their **default** configs are the same, and a default is a starting point, not a checkpoint. The published XLM-RoBERTa has 250,002 entries in its vocabulary, 514 positions and one type, which more than doubles it. What a
-# checkpoint is, only its own `config.json` says.
+# Look for two equal bars: BERT and XLM-RoBERTa. Their **default** configs are the same, and a default is a starting
+# point, not a checkpoint. The published XLM-RoBERTa has 250,002 entries in its vocabulary, 514 positions and one type,
+# which more than doubles it. What a checkpoint is, only its own `config.json` says.
 
 # %%
 real = {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1}
@@ -1235,7 +1297,8 @@ f"{published.num_parameters():,}"
 # %% [markdown]
 # ## 5.14 A model without its Python: trace and export
 # <!-- T092 -->
-# One of the notes loads models with `torchscript=True` and traces them, to run them where there is no Python. Before you run this: does the flag still exist? And must a traced model get inputs of the length that it was traced with?
+# One of the notes loads models with `torchscript=True` and traces them, to run them where there is no Python. Before
+# you run this: does the flag still exist? And must a traced model get inputs of the length that it was traced with?
 
 # %%
 import warnings
@@ -1263,8 +1326,9 @@ assert difference < 1e-4  # the same operations; the tolerance leaves room for a
 difference
 
 # %% [markdown]
-# The flag is gone (`return_dict=False` does what was needed of it). Tracing still works and gives equal outputs, also for another batch and another length, but PyTorch itself calls it deprecated. The reason is
-# how it works: it runs the model **once** and writes down what happens. A decision in Python is not written down, only its outcome:
+# The flag is gone (`return_dict=False` does what was needed of it). Tracing still works and gives equal outputs, also
+# for another batch and another length, but PyTorch itself calls it deprecated. The reason is how it works: it runs the
+# model **once** and writes down what happens. A decision in Python is not written down, only its outcome:
 
 # %%
 class Careful(torch.nn.Module):
@@ -1277,7 +1341,8 @@ with warnings.catch_warnings():
 Careful()(-torch.ones(2)), frozen(-torch.ones(2))
 
 # %% [markdown]
-# For negative numbers the trace takes the way that it saw with positive ones, and nobody tells you. Its successor, `torch.export`, refuses what it can't represent, and checks what it gets:
+# For negative numbers the trace takes the way that it saw with positive ones, and nobody tells you. Its successor,
+# `torch.export`, refuses what it can't represent, and checks what it gets:
 
 # %%
 import contextlib
@@ -1308,12 +1373,15 @@ with lab.expect_error(AssertionError):
 del traced, loaded, exported, program  # each holds the weights once more
 
 # %% [markdown]
-# The exported program is one file with weights and graph. It says which dimensions are free: with `Dim` for batch and tokens it takes any sentence, without them it **complains** about another shape, instead of guessing. To make a model faster rather than portable, there is `torch.compile` (chapter 15).
+# The exported program is one file with weights and graph. It says which dimensions are free: with `Dim` for batch and
+# tokens it takes any sentence, without them it **complains** about another shape, instead of guessing. To make a model
+# faster rather than portable, there is `torch.compile` (chapter 15).
 
 # %% [markdown]
 # ## 5.15 What a weights file can do to you
 # <!-- T093 -->
-# `pytorch_model.bin`, the format in most of the notes, is a Python **pickle**. A pickle is not data, but a small program that rebuilds objects. Before you run this: can opening a file of weights write a file on your disk?
+# `pytorch_model.bin`, the format in most of the notes, is a Python **pickle**. A pickle is not data, but a small
+# program that rebuilds objects. Before you run this: can opening a file of weights write a file on your disk?
 
 # %%
 class Surprise:
@@ -1328,9 +1396,11 @@ torch.load("pytorch_model.bin", weights_only=False)
 print("after loading:", Path("surprise.txt").read_text())
 
 # %% [markdown]
-# Nobody called anything. `__reduce__` says how an object wants to be rebuilt: *call this function with these arguments*. Here it is `exec`. `torch.load` obeyed.
+# Nobody called anything. `__reduce__` says how an object wants to be rebuilt: *call this function with these
+# arguments*. Here it is `exec`. `torch.load` obeyed.
 #
-# For years that was what `torch.load` did with every file. Since PyTorch 2.6 its default is `weights_only=True`: it rebuilds tensors and simple containers, and refuses to call anything else.
+# For years that was what `torch.load` did with every file. Since PyTorch 2.6 its default is `weights_only=True`: it
+# rebuilds tensors and simple containers, and refuses to call anything else.
 
 # %%
 import pickle
@@ -1354,7 +1424,9 @@ with contextlib.redirect_stdout(io.StringIO()), lab.expect_error(pickle.Unpickli
 print("ours ran anything?", Path("surprise.txt").exists())
 
 # %% [markdown]
-# Safer, but still an interpreter with a list of what is allowed. **safetensors** has nothing to interpret. You read the whole format in section 5.4: a length, JSON with names, dtypes, shapes and offsets, then numbers. There is no place where code could stand. Give it the same trick:
+# Safer, but still an interpreter with a list of what is allowed. **safetensors** has nothing to interpret. You read the
+# whole format in section 5.4: a length, JSON with names, dtypes, shapes and offsets, then numbers. There is no place
+# where code could stand. Give it the same trick:
 
 # %%
 from safetensors import SafetensorError
@@ -1373,9 +1445,11 @@ save_file(tensors, "new_model.safetensors")
 {name: list(tensor.shape) for name, tensor in load_file("new_model.safetensors").items()}
 
 # %% [markdown]
-# It can't be written, and a pickle in disguise is not read. (A *model* can still bring code, as in section 5.8: safetensors makes the weights safe, not the `modeling_….py`.)
+# It can't be written, and a pickle in disguise is not read. (A *model* can still bring code, as in section 5.8:
+# safetensors makes the weights safe, not the `modeling_….py`.)
 #
-# One thing the format won't do is to store a tensor under two names. The notes' own example is a model whose two layers are one. Before you run this: which of the two calls will fail?
+# One thing the format won't do is to store a tensor under two names. The notes' own example is a model whose two layers
+# are one. Before you run this: which of the two calls will fail?
 
 # %%
 class Shared(torch.nn.Module):
@@ -1396,11 +1470,14 @@ print(load_model(fresh, "shared.safetensors"))
 torch.equal(fresh.b.weight, shared.a.weight), fresh.a.weight is fresh.b.weight
 
 # %% [markdown]
-# `save_file` takes a plain dict and refuses; `save_model` knows the module, stores one copy, and `load_model` fills both names from it. `save_pretrained` does the same for tied embeddings.
+# `save_file` takes a plain dict and refuses; `save_model` knows the module, stores one copy, and `load_model` fills
+# both names from it. `save_pretrained` does the same for tied embeddings.
 #
 # ### Exercise 5.8
-# Write `stored_bytes(state)`: how many bytes of numbers must be stored for a state dict (name → tensor), if tensors that share their memory are stored once? Two tensors share it if they start at the same place, `tensor.data_ptr()`; equal numbers in two places count twice. For
-# example, for `w = torch.zeros(10)` (float32), `stored_bytes({"a": w, "b": w})` is 40, and `stored_bytes({"a": w, "b": w.clone()})` is 80.
+# Write `stored_bytes(state)`: how many bytes of numbers must be stored for a state dict (name → tensor), if tensors
+# that share their memory are stored once? Two tensors share it if they start at the same place, `tensor.data_ptr()`;
+# equal numbers in two places count twice. For example, for `w = torch.zeros(10)` (float32), `stored_bytes({"a": w, "b":
+# w})` is 40, and `stored_bytes({"a": w, "b": w.clone()})` is 80.
 
 # %% tags=["exercise"]
 def stored_bytes(state: dict) -> int:
@@ -1419,7 +1496,8 @@ lab.check("5.8", stored_bytes)
 # %% [markdown]
 # ## 5.16 What became of TensorFlow
 # <!-- T094 -->
-# Several of the notes write `TF` in front of a class name, train with Keras, and load the result with `from_tf=True`. Before you run this: what is left of it?
+# Several of the notes write `TF` in front of a class name, train with Keras, and load the result with `from_tf=True`.
+# Before you run this: what is left of it?
 
 # %%
 names = dir(transformers)
@@ -1436,7 +1514,8 @@ with lab.expect_error(OSError):
 left
 
 # %% [markdown]
-# Nothing. Version 5 is a PyTorch library; a folder that has only `tf_model.h5` counts as one without weights. What to do:
+# Nothing. Version 5 is a PyTorch library; a folder that has only `tf_model.h5` counts as one without weights. What to
+# do:
 #
 # | you have | you do |
 # | --- | --- |
@@ -1501,11 +1580,16 @@ lab.quiz("05")
 
 # %% [markdown]
 # ## Recap
-# - A config is data that says what to build; unknown names are kept without a word; parameters can be counted from it on the meta device, or by a formula.
-# - `save_pretrained` writes `config.json` and `model.safetensors`: a length, a JSON header, plain numbers. A name is looked for as a folder, then in the cache, then at the Hub or its mirror.
-# - The cache keeps contents once, under their hash; snapshots are links; deleting a revision frees only what no other one uses.
-# - `model_type` chooses the config class, a table chooses the model class, and `auto_map` brings code that runs only if you trust it.
-# - MISSING on a head means *train me*; MISSING nearly everywhere means the wrong architecture; UNEXPECTED is left over; MISMATCH is an error.
+# - A config is data that says what to build; unknown names are kept without a word; parameters can be counted from it
+#   on the meta device, or by a formula.
+# - `save_pretrained` writes `config.json` and `model.safetensors`: a length, a JSON header, plain numbers. A name is
+#   looked for as a folder, then in the cache, then at the Hub or its mirror.
+# - The cache keeps contents once, under their hash; snapshots are links; deleting a revision frees only what no other
+#   one uses.
+# - `model_type` chooses the config class, a table chooses the model class, and `auto_map` brings code that runs only if
+#   you trust it.
+# - MISSING on a head means *train me*; MISSING nearly everywhere means the wrong architecture; UNEXPECTED is left over;
+#   MISMATCH is an error.
 # - A pickle is a program and can do anything; safetensors has no place for code.
 #
 # Next: chapter 06, Inside BERT, opens the layers that you counted here and rebuilds each of them.

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 06 BERT from the inside
 #
-# You rebuild BERT line by line from its own weights, prove every piece equal to the library's, and then train a tiny one from nothing.
+# You rebuild BERT line by line from its own weights, prove every piece equal to the library's, and then train a tiny
+# one from nothing.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -17,9 +18,10 @@ import labs_utils as lab
 lab.start("06")
 
 # %% [markdown]
-# The notes walk through BERT's source file. You do the same, with one difference: each piece has to run. You write it, and its numbers
-# must be those of the library's module, on real weights. The model is the course's encoder, MiniLM: a BERT with 6 layers, 384 numbers
-# per token and 12 heads. `attn_implementation="eager"` asks for the attention that you can read in the source.
+# The notes walk through BERT's source file. You do the same, with one difference: each piece has to run. You write it,
+# and its numbers must be those of the library's module, on real weights. The model is the course's encoder, MiniLM: a
+# BERT with 6 layers, 384 numbers per token and 12 heads. `attn_implementation="eager"` asks for the attention that you
+# can read in the source.
 
 # %%
 import torch
@@ -37,8 +39,8 @@ batch["input_ids"].shape  # [texts, tokens]
 # %% [markdown]
 # ## 6.1 The map
 # <!-- T101 -->
-# The notes promise BERT in five lines. Before you run them here: `tokenizer("Hello world!")` gives lists. What does the model say
-# about a list?
+# The notes promise BERT in five lines. Before you run them here: `tokenizer("Hello world!")` gives lists. What does the
+# model say about a list?
 
 # %%
 with lab.expect_error(AttributeError):
@@ -47,8 +49,8 @@ hello = model(**tokenizer("Hello world!", return_tensors="pt"))
 hello.last_hidden_state.shape, hello.pooler_output.shape
 
 # %% [markdown]
-# The notes' five lines lack `return_tensors="pt"`, and stop with that error. With it you get one vector for each token, and one
-# "pooled" vector for the text. Here is what happens on the way, for the batch of two pairs:
+# The notes' five lines lack `return_tensors="pt"`, and stop with that error. With it you get one vector for each token,
+# and one "pooled" vector for the text. Here is what happens on the way, for the batch of two pairs:
 
 # %%
 lab.shapes(model, depth=2, **batch)
@@ -60,8 +62,9 @@ lab.shapes(model, depth=2, **batch)
 lab.shapes(model.encoder.layer[0], depth=3, hidden_states=model.embeddings(batch["input_ids"]))
 
 # %% [markdown]
-# Read the shapes from the top down. The width stays 384 everywhere but in one place: `intermediate` makes it four times as wide, and
-# `output` brings it back. The bars show where the parameters are: about twice as many in these two as in the attention.
+# Read the shapes from the top down. The width stays 384 everywhere but in one place: `intermediate` makes it four times
+# as wide, and `output` brings it back. The bars show where the parameters are: about twice as many in these two as in
+# the attention.
 #
 # From here on you only need a dictionary of named tensors:
 
@@ -80,8 +83,8 @@ def gap(mine, library):
 # %% [markdown]
 # ## 6.2 Embeddings
 # <!-- T100 -->
-# A token's first vector is a sum of three: which word it is, at which place, in which segment. Before you run this: there are 30,522
-# words, 512 places and 2 segments. How many of the 512 rows does your batch use?
+# A token's first vector is a sum of three: which word it is, at which place, in which segment. Before you run this:
+# there are 30,522 words, 512 places and 2 segments. How many of the 512 rows does your batch use?
 
 # %%
 ids, types = batch["input_ids"], batch["token_type_ids"]
@@ -93,9 +96,10 @@ summed = words + segments + places  # [2, 14, 384]
 table.shape, words.shape, places.shape, segments.shape, summed.shape
 
 # %% [markdown]
-# An embedding layer is a table, and looking up is indexing. The first rows of the position table are used, one for each token of the longest text.
-# Then comes a **LayerNorm**: each token's 384 numbers get mean 0 and variance 1, then a learned scale and shift. Nothing is mixed between
-# tokens. (A BatchNorm would normalise over the texts of the batch: then a text's vector would depend on its neighbours.)
+# An embedding layer is a table, and looking up is indexing. The first rows of the position table are used, one for each
+# token of the longest text. Then comes a **LayerNorm**: each token's 384 numbers get mean 0 and variance 1, then a
+# learned scale and shift. Nothing is mixed between tokens. (A BatchNorm would normalise over the texts of the batch:
+# then a text's vector would depend on its neighbours.)
 
 # %%
 mean = summed.mean(dim=-1, keepdim=True)  # [2, 14, 1]
@@ -108,10 +112,11 @@ assert gap(embedded, library) <= 5e-6  # values of a few units, and sums of 384 
 gap(embedded, library)
 
 # %% [markdown]
-# Equal, up to the last bit of float32: your sums run in another order. (After the LayerNorm stands a dropout, which does nothing in
-# `eval` mode.) From here on `F.layer_norm` does these four lines.
+# Equal, up to the last bit of float32: your sums run in another order. (After the LayerNorm stands a dropout, which
+# does nothing in `eval` mode.) From here on `F.layer_norm` does these four lines.
 #
-# The positions are learned, not calculated. Did the model find out that places have neighbours? Compare the rows with each other:
+# The positions are learned, not calculated. Did the model find out that places have neighbours? Compare the rows with
+# each other:
 
 # %%
 import matplotlib.pyplot as plt
@@ -125,11 +130,11 @@ axes.set_title("Nobody told the positions who is next to whom")
 figure.colorbar(picture, label="cosine similarity");
 
 # %% [markdown]
-# Look at the bright diagonal: neighbouring places have similar vectors. Only position 0, where `[CLS]` always stands, is hardly
-# like its neighbours.
+# Look at the bright diagonal: neighbouring places have similar vectors. Only position 0, where `[CLS]` always stands,
+# is hardly like its neighbours.
 #
-# Two things follow from tables of fixed size. The notes say that segment ids tell "the first sentence, the second sentence and the
-# padding" apart. Look at what padding gets, and at what a third kind of id would do:
+# Two things follow from tables of fixed size. The notes say that segment ids tell "the first sentence, the second
+# sentence and the padding" apart. Look at what padding gets, and at what a third kind of id would do:
 
 # %%
 import pandas as pd
@@ -140,8 +145,9 @@ with lab.expect_error(IndexError):
     model(ids, token_type_ids=torch.full_like(ids, 2))
 
 # %% [markdown]
-# Padding gets segment 0, like the first text. There are two rows, so there is no third kind. What marks the padding is the attention mask of
-# the next section. And the notes' other warning is right: learned positions don't go on. There is no row for a 513th token.
+# Padding gets segment 0, like the first text. There are two rows, so there is no third kind. What marks the padding is
+# the attention mask of the next section. And the notes' other warning is right: learned positions don't go on. There is
+# no row for a 513th token.
 
 # %%
 with lab.expect_error(RuntimeError, IndexError):
@@ -149,9 +155,9 @@ with lab.expect_error(RuntimeError, IndexError):
 
 # %% [markdown]
 # ### Exercise 6.1
-# Write `layer_norm(x, weight, bias, eps)`: `x` is a float tensor `[..., width]`, `weight` and `bias` are `[width]`, `eps` is a small
-# number. Normalise the **last** dimension, whatever stands before it, and return a tensor of the same shape. For example, `x = [1., 3.]` with
-# weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
+# Write `layer_norm(x, weight, bias, eps)`: `x` is a float tensor `[..., width]`, `weight` and `bias` are `[width]`,
+# `eps` is a small number. Normalise the **last** dimension, whatever stands before it, and return a tensor of the same
+# shape. For example, `x = [1., 3.]` with weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
 
 # %% tags=["exercise"]
 def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
@@ -171,8 +177,8 @@ lab.check("6.1", layer_norm)
 # %% [markdown]
 # ## 6.3 The mask: from 0/1 to 0/−large
 # <!-- T102 -->
-# The tokenizer's mask says 1 for a token and 0 for padding. Attention needs something that it can **add** to its scores. Before you run this:
-# which number, added to a score before the softmax, makes a weight of 0?
+# The tokenizer's mask says 1 for a token and 0 for padding. Attention needs something that it can **add** to its
+# scores. Before you run this: which number, added to a score before the softmax, makes a weight of 0?
 
 # %%
 mask = batch["attention_mask"]  # [2, 14]: 1 and 0
@@ -183,9 +189,9 @@ shares = (scores + extended).softmax(dim=-1)  # [2, 12, 14, 14]
 mask[1], shares[1, 0, 0].round(decimals=3)
 
 # %% [markdown]
-# The two dimensions of size 1 are the trick: **broadcasting** repeats the same row for every head and for every query. Only the last
-# dimension, the keys, decides. The notes find this in `get_extended_attention_mask`, with −10,000 as the large number. Today the method is gone,
-# and a function for all models makes the mask:
+# The two dimensions of size 1 are the trick: **broadcasting** repeats the same row for every head and for every query.
+# Only the last dimension, the keys, decides. The notes find this in `get_extended_attention_mask`, with −10,000 as the
+# large number. Today the method is gone, and a function for all models makes the mask:
 
 # %%
 from transformers.masking_utils import create_bidirectional_mask
@@ -206,11 +212,11 @@ with torch.inference_mode():
 print(f"eager and sdpa differ by {gap(*both):.0e}")
 
 # %% [markdown]
-# The form depends on who computes the attention. `eager` adds numbers. `sdpa`, the default, takes true and false, and when nothing is padded
-# it takes no mask at all, which is faster. Both give the same vectors, up to rounding.
+# The form depends on who computes the attention. `eager` adds numbers. `sdpa`, the default, takes true and false, and
+# when nothing is padded it takes no mask at all, which is faster. Both give the same vectors, up to rounding.
 #
-# Why −10,000 in the old days, and why not minus infinity? Before you run this: what is the softmax of a row in which **everything** is
-# forbidden?
+# Why −10,000 in the old days, and why not minus infinity? Before you run this: what is the softmax of a row in which
+# **everything** is forbidden?
 
 # %%
 half = torch.float16
@@ -219,8 +225,9 @@ for name, value in {"−infinity": float("-inf"), "lowest float": lowest}.items(
     print(f"{name:12}", torch.full((4,), value).softmax(dim=-1).tolist())
 
 # %% [markdown]
-# −10,000 fits into float16, −1,000,000,000 doesn't: it becomes −infinity. And a row of nothing but −infinity is 0/0: `nan`, which then spreads
-# through the whole model. The lowest number that the type has is safe in both ways. Does the mask do its job? The same text alone and padded:
+# −10,000 fits into float16, −1,000,000,000 doesn't: it becomes −infinity. And a row of nothing but −infinity is 0/0:
+# `nan`, which then spreads through the whole model. The lowest number that the type has is safe in both ways. Does the
+# mask do its job? The same text alone and padded:
 
 # %%
 with torch.inference_mode():
@@ -232,12 +239,14 @@ assert gaps["with the mask"] < 1e-5 < 1e-2 < gaps["without it"]
 gaps
 
 # %% [markdown]
-# With the mask, padding changes nothing but the rounding. Without it every vector moves: the padding is read as if it were text.
+# With the mask, padding changes nothing but the rounding. Without it every vector moves: the padding is read as if it
+# were text.
 #
 # ### Exercise 6.2
-# Write `extended_mask(attention_mask, dtype)`: `attention_mask` is `[texts, tokens]` with 1 for tokens and 0 for padding (integers or
-# booleans). Return a tensor of `dtype` that broadcasts over `[texts, heads, queries, keys]`: 0 where the key may be seen, the lowest number of
-# `dtype` where it may not. For example, `[[1, 1, 0]]` in float32 gives shape `[1, 1, 1, 3]` with the values `0, 0, -3.4e38`.
+# Write `extended_mask(attention_mask, dtype)`: `attention_mask` is `[texts, tokens]` with 1 for tokens and 0 for
+# padding (integers or booleans). Return a tensor of `dtype` that broadcasts over `[texts, heads, queries, keys]`: 0
+# where the key may be seen, the lowest number of `dtype` where it may not. For example, `[[1, 1, 0]]` in float32 gives
+# shape `[1, 1, 1, 3]` with the values `0, 0, -3.4e38`.
 
 # %% tags=["exercise"]
 def extended_mask(attention_mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -256,8 +265,9 @@ lab.check("6.2", extended_mask)
 # %% [markdown]
 # ## 6.4 Self-attention
 # <!-- T101 -->
-# Each token asks a question (query), offers a heading (key) and some content (value). Before you run this: the notes say that the 12 heads
-# don't share one query matrix; their matrices are "spliced together". Which line below takes them apart?
+# Each token asks a question (query), offers a heading (key) and some content (value). Before you run this: the notes
+# say that the 12 heads don't share one query matrix; their matrices are "spliced together". Which line below takes them
+# apart?
 
 # %%
 HEADS = model.config.num_attention_heads  # 12
@@ -285,9 +295,9 @@ assert gap(context, library_context) <= 1e-6 and gap(probabilities, library_weig
 gap(context, library_context), gap(probabilities, library_weights)
 
 # %% [markdown]
-# The whole core of BERT, and equal. `split` takes the heads apart: one matrix of 384 × 384 makes the queries of all twelve heads at once,
-# and `view` cuts each result into twelve pieces of 32. The notes wonder about the dropout on the weights. It is there in training, and the row of
-# weights then no longer sums to 1.
+# The whole core of BERT, and equal. `split` takes the heads apart: one matrix of 384 × 384 makes the queries of all
+# twelve heads at once, and `view` cuts each result into twelve pieces of 32. The notes wonder about the dropout on the
+# weights. It is there in training, and the row of weights then no longer sums to 1.
 #
 # Here are your own weights of one head, for the first pair:
 
@@ -297,8 +307,8 @@ one_head = probabilities[0, 4]  # [14, 14]: queries, keys
 lab.heatmap(one_head, rows=names, columns=names, title="Layer 0, head 4: who reads whom", label="attention weight")
 
 # %% [markdown]
-# Each row is a token that reads, each column one that is read; a row sums to 1. In the figure below you can choose layer and head, for the
-# same text. Look for heads that read the token before, the token itself, or only `[SEP]`.
+# Each row is a token that reads, each column one that is read; a row sums to 1. In the figure below you can choose
+# layer and head, for the same text. Look for heads that read the token before, the token itself, or only `[SEP]`.
 
 # %%
 lab.attention(model, tokenizer, *pairs[0]).heads()
@@ -306,8 +316,8 @@ lab.attention(model, tokenizer, *pairs[0]).heads()
 # %% [markdown]
 # ## 6.5 Self-output: adding it up
 # <!-- T101 -->
-# After the heads come a dense layer, a dropout, the **residual** (the input is added again) and a LayerNorm. Before you run this: which
-# comes first, the addition or the LayerNorm?
+# After the heads come a dense layer, a dropout, the **residual** (the input is added again) and a LayerNorm. Before you
+# run this: which comes first, the addition or the LayerNorm?
 
 # %%
 def norm(name, x):
@@ -323,15 +333,15 @@ assert gap(attended, library) <= 1e-6
 gap(attended, library)
 
 # %% [markdown]
-# First the addition, then the norm: this is called *post-norm*, and BERT has it everywhere. The dense layer here has a second job: it **mixes
-# the heads**. Until then each head wrote into 32 places of its own.
+# First the addition, then the norm: this is called *post-norm*, and BERT has it everywhere. The dense layer here has a
+# second job: it **mixes the heads**. Until then each head wrote into 32 places of its own.
 #
 # ### Exercise 6.3
-# A matrix times twelve pieces side by side is a sum of twelve products. Write `head_shares(context, weight)`: `context` is
-# `[texts, heads, tokens, size]`, one piece for each head; `weight` is the dense layer's `[width, heads · size]` (PyTorch keeps *out × in*).
-# Return `[texts, heads, tokens, width]`: what each head adds to the layer's output, such that the sum over the heads is the dense layer
-# of the pieces side by side, without its bias. For example, with two heads of size 1, `context` 3 and 5, and `weight = [[10., 1.]]`, the shares are 30
-# and 5.
+# A matrix times twelve pieces side by side is a sum of twelve products. Write `head_shares(context, weight)`: `context`
+# is `[texts, heads, tokens, size]`, one piece for each head; `weight` is the dense layer's `[width, heads · size]`
+# (PyTorch keeps *out × in*). Return `[texts, heads, tokens, width]`: what each head adds to the layer's output, such
+# that the sum over the heads is the dense layer of the pieces side by side, without its bias. For example, with two
+# heads of size 1, `context` 3 and 5, and `weight = [[10., 1.]]`, the shares are 30 and 5.
 
 # %% tags=["exercise"]
 def head_shares(context: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -346,13 +356,14 @@ def head_shares(context: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 lab.check("6.3", head_shares)
 
 # %% [markdown]
-# `lab.hint("6.3")` helps. Keep this picture in mind for section 6.11: to switch a head off is to leave out one term of a sum.
+# `lab.hint("6.3")` helps. Keep this picture in mind for section 6.11: to switch a head off is to leave out one term of
+# a sum.
 
 # %% [markdown]
 # ## 6.6 Feed-forward, and a curve called GELU
 # <!-- T101 T110 -->
-# `BertIntermediate` widens each token to 1,536 numbers and bends them; `BertOutput` brings them back. Before you run this: does a token see
-# its neighbours here?
+# `BertIntermediate` widens each token to 1,536 numbers and bends them; `BertOutput` brings them back. Before you run
+# this: does a token see its neighbours here?
 
 # %%
 def feed_forward(name, hidden):
@@ -369,8 +380,9 @@ gap(wide, first.intermediate(attended)), gap(after, first.output(first.intermedi
 # %% [markdown]
 # No token sees another one: each goes through the same two matrices by itself. Remember that for section 6.10.
 #
-# The bend is called **GELU**: x · Φ(x), where Φ is the share of a normal distribution below x. The notes say that it "can't be computed
-# directly" and needs an approximation with tanh. Before you run this: which of the two is in this model?
+# The bend is called **GELU**: x · Φ(x), where Φ is the share of a normal distribution below x. The notes say that it
+# "can't be computed directly" and needs an approximation with tanh. Before you run this: which of the two is in this
+# model?
 
 # %%
 from transformers.activations import ACT2FN
@@ -390,9 +402,10 @@ right.plot(x, ACT2FN["gelu_new"](x) - ACT2FN["gelu"](x), color="#009E73")
 right.set(xlabel="x", ylabel="tanh form − exact", title="The approximation misses by 0.0005 at most");
 
 # %% [markdown]
-# The error function is in every mathematics library, and `"gelu"` uses it: exact. The tanh form (`"gelu_new"`, `"gelu_pytorch_tanh"`) is an
-# older, once faster stand-in. Look at the right axis: the miss is tiny. The notes also say that GELU is better than ReLU and that all later
-# models took it over. Swap the curve inside the trained model, and look at what later models say:
+# The error function is in every mathematics library, and `"gelu"` uses it: exact. The tanh form (`"gelu_new"`,
+# `"gelu_pytorch_tanh"`) is an older, once faster stand-in. Look at the right axis: the miss is tiny. The notes also say
+# that GELU is better than ReLU and that all later models took it over. Swap the curve inside the trained model, and
+# look at what later models say:
 
 # %%
 def with_curve(curve):
@@ -412,13 +425,14 @@ later = {"GPT-2": GPT2Config().activation_function, "OPT": OPTConfig().activatio
 later | {"Llama": LlamaConfig().hidden_act, "Gemma": GemmaConfig().hidden_act}
 
 # %% [markdown]
-# The tanh form changes practically nothing (the cosine is 1 up to rounding). ReLU turns the vectors noticeably: weights that were trained with
-# one curve need that curve. That is no proof that one is better. The later models chose differently: GPT-2 took the tanh form, OPT and T5 ReLU,
-# Llama SiLU.
+# The tanh form changes practically nothing (the cosine is 1 up to rounding). ReLU turns the vectors noticeably: weights
+# that were trained with one curve need that curve. That is no proof that one is better. The later models chose
+# differently: GPT-2 took the tanh form, OPT and T5 ReLU, Llama SiLU.
 #
 # ### Exercise 6.4
-# Write `gelu(x, approximate)`: for `approximate=False` return x · Φ(x) with the error function, `torch.erf`; for `approximate=True` return
-# `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`. `x` is a float tensor of any shape. For example, `gelu(torch.tensor(1.0), False)` is about 0.8413.
+# Write `gelu(x, approximate)`: for `approximate=False` return x · Φ(x) with the error function, `torch.erf`; for
+# `approximate=True` return `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`. `x` is a float tensor of any shape.
+# For example, `gelu(torch.tensor(1.0), False)` is about 0.8413.
 
 # %% tags=["exercise"]
 def gelu(x: torch.Tensor, approximate: bool) -> torch.Tensor:
@@ -474,10 +488,10 @@ print(f"whole model: {gap(mine, state.last_hidden_state):.0e}, pooled: {gap(pool
 assert gap(mine, state.last_hidden_state) <= 1e-5 and gap(pooled, state.pooler_output) <= 1e-5
 
 # %% [markdown]
-# Each layer, given the same input, agrees within a millionth. (Where you read 0, your operations and the library's are the same ones in the same
-# order. From layer to layer a difference in the last bit may grow; for the whole stack ten times as much is allowed.)
-# Half a page of code is the whole model. `BertSelfOutput` and `BertOutput` are the same three lines, as the notes remark, and here they are one
-# function.
+# Each layer, given the same input, agrees within a millionth. (Where you read 0, your operations and the library's are
+# the same ones in the same order. From layer to layer a difference in the last bit may grow; for the whole stack ten
+# times as much is allowed.) Half a page of code is the whole model. `BertSelfOutput` and `BertOutput` are the same
+# three lines, as the notes remark, and here they are one function.
 #
 # What does the depth do to a word? The picture compares each token's vector after each layer with its own embedding:
 
@@ -488,14 +502,15 @@ lab.heatmap(likeness, rows=["embedding", *(f"layer {n}" for n in range(6))], col
             title="Layer by layer, a token moves away from its word", label="cosine with its embedding")
 
 # %% [markdown]
-# Read a column downwards: every token starts as itself (1) and ends as something that depends on the others. The residuals make the
-# steps small: no layer begins anew.
+# Read a column downwards: every token starts as itself (1) and ends as something that depends on the others. The
+# residuals make the steps small: no layer begins anew.
 
 # %% [markdown]
 # ## 6.8 Counting the parts
 # <!-- T103 -->
-# The notes count, for bert-base: 37 dropouts, 25 LayerNorms, 37 dense layers, 109 million parameters. Before you run this: how many
-# `nn.Linear` will there be? A model on the *meta* device has all its modules and shapes, but no numbers, so it costs no memory.
+# The notes count, for bert-base: 37 dropouts, 25 LayerNorms, 37 dense layers, 109 million parameters. Before you run
+# this: how many `nn.Linear` will there be? A model on the *meta* device has all its modules and shapes, but no numbers,
+# so it costs no memory.
 
 # %%
 from collections import Counter
@@ -509,10 +524,12 @@ dense = [name for name, _ in base.named_modules() if name.endswith("dense")]
 {kind: modules[kind] for kind in ("Dropout", "LayerNorm", "Linear")}, len(dense), base.num_parameters()
 
 # %% [markdown]
-# The three counts and the 109,482,240 parameters are right, if "dense" means the modules of that **name**: three for each of the 12 layers, and the
-# pooler's. The 36 matrices for queries, keys and values are linear layers too: 73 in all.
+# The three counts and the 109,482,240 parameters are right, if "dense" means the modules of that **name**: three for
+# each of the 12 layers, and the pooler's. The 36 matrices for queries, keys and values are linear layers too: 73 in
+# all.
 #
-# Modules that exist are one thing, modules that are *called* another. A **forward hook** is a function that runs after each call:
+# Modules that exist are one thing, modules that are *called* another. A **forward hook** is a function that runs after
+# each call:
 
 # %%
 calls = Counter()
@@ -523,8 +540,8 @@ for hook in hooks:
 {kind: calls[kind] for kind in ("Dropout", "LayerNorm", "Linear")}
 
 # %% [markdown]
-# 25 dropouts are called as modules, not 37. Are twelve never used? They stand in the attention. Count the calls of the **functions** below the
-# modules too:
+# 25 dropouts are called as modules, not 37. Are twelve never used? They stand in the attention. Count the calls of the
+# **functions** below the modules too:
 
 # %%
 from torch.overrides import TorchFunctionMode
@@ -543,8 +560,9 @@ assert (counts["dropout"], counts["layer_norm"], counts["linear"]) == (37, 25, 7
 {name: counts[name] for name in ("dropout", "layer_norm", "linear", "softmax", "gelu")}
 
 # %% [markdown]
-# 37 dropouts happen. In attention, today's code only reads the module's rate (`self.dropout.p`) and hands it to the attention function, so a hook on those
-# twelve modules never runs. So the notes' sum 1 + (1 + 1 + 1) × 12 = 37 is right for what happens in training.
+# 37 dropouts happen. In attention, today's code only reads the module's rate (`self.dropout.p`) and hands it to the
+# attention function, so a hook on those twelve modules never runs. So the notes' sum 1 + (1 + 1 + 1) × 12 = 37 is right
+# for what happens in training.
 #
 # And where are the 109 million parameters?
 
@@ -574,9 +592,10 @@ axes.set(xlabel="parameters, millions", title="Half of bert-base is feed-forward
 # The longest bar is not attention, which gives the architecture its fame, but the two wide matrices behind it.
 #
 # ### Exercise 6.5
-# Write `count_calls(model, kind, **inputs)`: run `model(**inputs)` once and return how many times modules of class `kind` (and of its subclasses) were called.
-# A module that is called twice counts twice. Leave no hook behind. For example, for `nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))`
-# and `nn.Linear`, with `input=torch.ones(1, 2)`, the answer is 2.
+# Write `count_calls(model, kind, **inputs)`: run `model(**inputs)` once and return how many times modules of class
+# `kind` (and of its subclasses) were called. A module that is called twice counts twice. Leave no hook behind. For
+# example, for `nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))` and `nn.Linear`, with `input=torch.ones(1,
+# 2)`, the answer is 2.
 
 # %% tags=["exercise"]
 def count_calls(model: torch.nn.Module, kind: type, **inputs) -> int:
@@ -600,10 +619,12 @@ lab.check("6.5", count_calls)
 # %% [markdown]
 # ## 6.9 Gradient checkpointing
 # <!-- T104 -->
-# To train, PyTorch keeps what each operation will need for its gradient. **Gradient checkpointing** keeps only each layer's input, and computes the
-# layer again on the way back. Before you run this: what does that save, and what does it cost?
+# To train, PyTorch keeps what each operation will need for its gradient. **Gradient checkpointing** keeps only each
+# layer's input, and computes the layer again on the way back. Before you run this: what does that save, and what does
+# it cost?
 #
-# `saved_tensors_hooks` calls you with each tensor that is kept, so you can add up the bytes. This doesn't depend on the machine.
+# `saved_tensors_hooks` calls you with each tensor that is kept, so you can add up the bytes. This doesn't depend on the
+# machine.
 
 # %%
 import time
@@ -657,11 +678,13 @@ for name, values in curves.items():
 axes.set(xlabel="layers", ylabel="kept for the way back, MB", ylim=(0, None), title="Each layer keeps only its input");
 
 # %% [markdown]
-# Look at the slopes: with checkpoints a further layer costs one tensor `[8, 64, 64]` instead of a dozen and more. (On the way back one layer at a time is
-# kept in full again, which the curve doesn't show.) The gradients are the same. The price is a second forward pass through each layer, on the
-# way back: that makes it about half as long again. (The ratio above wobbles on a busy machine.)
+# Look at the slopes: with checkpoints a further layer costs one tensor `[8, 64, 64]` instead of a dozen and more. (On
+# the way back one layer at a time is kept in full again, which the curve doesn't show.) The gradients are the same. The
+# price is a second forward pass through each layer, on the way back: that makes it about half as long again. (The ratio
+# above wobbles on a busy machine.)
 #
-# The old name `gradient_checkpointing_enable` still works and tells you that it will go. Can you have something in between?
+# The old name `gradient_checkpointing_enable` still works and tells you that it will go. Can you have something in
+# between?
 
 # %%
 for every in (1, 2, 3):
@@ -672,8 +695,9 @@ small.activation_checkpointing_disable()
 # %% [markdown]
 # ## 6.10 Feed-forward in chunks
 # <!-- T105 -->
-# The notes wonder why `BertLayer` doesn't simply call its feed-forward part, but goes through `apply_chunking_to_forward`. They explain `chunk_size` as
-# "the size of a smaller batch" and `chunk_dim` as "how many dimensions at once". Before you run this: along which dimension are chunks cut?
+# The notes wonder why `BertLayer` doesn't simply call its feed-forward part, but goes through
+# `apply_chunking_to_forward`. They explain `chunk_size` as "the size of a smaller batch" and `chunk_dim` as "how many
+# dimensions at once". Before you run this: along which dimension are chunks cut?
 
 # %%
 from transformers.pytorch_utils import apply_chunking_to_forward
@@ -692,9 +716,9 @@ with torch.inference_mode():
 hook.remove()
 
 # %% [markdown]
-# Dimension 1 is the sequence: a chunk is a run of **tokens**, of all texts. It works because no token sees another one here (section 6.6); you couldn't
-# cut attention like this. The widest tensor shrinks from 512 tokens to 32, and the result stays the same. 0 is the default: no chunks. The sequence
-# must be a multiple of the chunk:
+# Dimension 1 is the sequence: a chunk is a run of **tokens**, of all texts. It works because no token sees another one
+# here (section 6.6); you couldn't cut attention like this. The widest tensor shrinks from 512 tokens to 32, and the
+# result stays the same. 0 is the default: no chunks. The sequence must be a multiple of the chunk:
 
 # %%
 chunky = BertModel(BertConfig(vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=1, num_attention_heads=4,
@@ -719,13 +743,14 @@ assert min(kept.values()) >= 0.95 * kept["whole"]
 kept
 
 # %% [markdown]
-# Nothing. All chunks are kept for the way back, one after the other. Chunks save memory where nothing is kept: in inference on long texts, or together
-# with checkpointing, when a layer is computed again.
+# Nothing. All chunks are kept for the way back, one after the other. Chunks save memory where nothing is kept: in
+# inference on long texts, or together with checkpointing, when a layer is computed again.
 #
 # ### Exercise 6.6
-# Write `in_chunks(function, x, size, dim)`: cut `x` along `dim` into runs of at most `size`, call `function` on each, and put the results together along
-# `dim`. The last run may be shorter, so any size is allowed; `size=0` calls `function` once with all of `x`. For example, with `x` of shape
-# `[2, 5, 4]`, size 2 and dim 1, `function` sees `[2, 2, 4]`, `[2, 2, 4]` and `[2, 1, 4]`.
+# Write `in_chunks(function, x, size, dim)`: cut `x` along `dim` into runs of at most `size`, call `function` on each,
+# and put the results together along `dim`. The last run may be shorter, so any size is allowed; `size=0` calls
+# `function` once with all of `x`. For example, with `x` of shape `[2, 5, 4]`, size 2 and dim 1, `function` sees `[2, 2,
+# 4]`, `[2, 2, 4]` and `[2, 1, 4]`.
 
 # %% tags=["exercise"]
 def in_chunks(function, x: torch.Tensor, size: int, dim: int) -> torch.Tensor:
@@ -745,8 +770,8 @@ lab.check("6.6", in_chunks)
 # %% [markdown]
 # ## 6.11 Which heads matter?
 # <!-- T106 -->
-# The notes describe two ways to do without a head: `head_mask` multiplies it by 0, `prune_heads` cuts it out of the matrices. Before you run this: what
-# do today's models do with the two?
+# The notes describe two ways to do without a head: `head_mask` multiplies it by 0, `prune_heads` cuts it out of the
+# matrices. Before you run this: what do today's models do with the two?
 
 # %%
 from transformers import AutoModelForSequenceClassification
@@ -761,8 +786,9 @@ with lab.expect_error(AttributeError):
 ignored
 
 # %% [markdown]
-# The dangerous one is the first: `head_mask` is taken, and **silently ignored**. The 0 is the difference that switching off all 72 heads made. So do it
-# by hand. Exercise 6.3 tells where: the heads lie side by side in the input of `attention.output.dense`. A hook **before** that layer can multiply them.
+# The dangerous one is the first: `head_mask` is taken, and **silently ignored**. The 0 is the difference that switching
+# off all 72 heads made. So do it by hand. Exercise 6.3 tells where: the heads lie side by side in the input of
+# `attention.output.dense`. A hook **before** that layer can multiply them.
 
 # %%
 def switch_heads(model, switches):
@@ -781,9 +807,9 @@ for hook in off:
     hook.remove()
 
 # %% [markdown]
-# Now: which of the 72 heads matter for this task? Don't try them one by one. Give **every** text its own 72 switches, all at 1, and ask for the gradient
-# of the loss at each switch: how much would the loss change if you turned it a little? The mean of its size over many texts is the head's
-# importance (Michel, Levy and Neubig 2019).
+# Now: which of the 72 heads matter for this task? Don't try them one by one. Give **every** text its own 72 switches,
+# all at 1, and ask for the gradient of the loss at each switch: how much would the loss change if you turned it a
+# little? The mean of its size over many texts is the head's importance (Michel, Levy and Neubig 2019).
 
 # %%
 from datasets import concatenate_datasets, load_dataset
@@ -812,8 +838,9 @@ lab.heatmap((1000 * importance).round(), rows=[f"layer {n}" for n in range(6)], 
             title="A few heads carry much of the verdict", label="mean |∂loss / ∂switch|, thousandths")
 
 # %% [markdown]
-# One backward pass for all 72. The brightest cells stand above all others. Is it true? Switch off the least important heads, then the most important
-# ones, and measure on texts that the model has not seen. Before you run this: how many can go?
+# One backward pass for all 72. The brightest cells stand above all others. Is it true? Switch off the least important
+# heads, then the most important ones, and measure on texts that the model has not seen. Before you run this: how many
+# can go?
 
 # %%
 def accuracy(removed):
@@ -844,12 +871,13 @@ axes.legend()
 results
 
 # %% [markdown]
-# Compare the two lines at 8 heads. Without the eight least important ones, accuracy hardly moves; without the eight most important ones it drops.
-# With all 72 gone, `[CLS]` sees nothing but itself: every text gets the same verdict, and accuracy is the share of that one class (dotted). There are
-# some hundred texts, so single points wobble by a few per cent; don't read more into them.
+# Compare the two lines at 8 heads. Without the eight least important ones, accuracy hardly moves; without the eight
+# most important ones it drops. With all 72 gone, `[CLS]` sees nothing but itself: every text gets the same verdict, and
+# accuracy is the share of that one class (dotted). There are some hundred texts, so single points wobble by a few per
+# cent; don't read more into them.
 #
-# A head that is switched off still costs time. To **cut** it out, take its 32 rows from the query, key and value matrices, and its 32 columns from
-# the dense matrix behind them. `prune_linear_layer` survived in the library:
+# A head that is switched off still costs time. To **cut** it out, take its 32 rows from the query, key and value
+# matrices, and its 32 columns from the dense matrix behind them. `prune_linear_layer` survived in the library:
 
 # %%
 from transformers.pytorch_utils import prune_linear_layer
@@ -876,13 +904,13 @@ assert gap(cut, masked) <= 1e-5
 print(f"masked and cut differ by {gap(cut, masked):.0e}; {before - judge.num_parameters():,} parameters fewer")
 
 # %% [markdown]
-# The same logits, with smaller matrices: `BertSelfAttention` cuts its vectors into pieces of 32 and doesn't mind how many there are. The notes have the idea
-# right; only the library's own method is gone.
+# The same logits, with smaller matrices: `BertSelfAttention` cuts its vectors into pieces of 32 and doesn't mind how
+# many there are. The notes have the idea right; only the library's own method is gone.
 #
 # ### Exercise 6.7
-# Write `rows_of_heads(heads, size)`: `heads` is a list of head numbers to keep, in any order and perhaps with repetitions, `size` is the width of a head. Return
-# a one-dimensional tensor of integers: the rows of the query matrix that belong to these heads, in ascending order, each once. For
-# example, `rows_of_heads([2, 0], 2)` is `[0, 1, 4, 5]`.
+# Write `rows_of_heads(heads, size)`: `heads` is a list of head numbers to keep, in any order and perhaps with
+# repetitions, `size` is the width of a head. Return a one-dimensional tensor of integers: the rows of the query matrix
+# that belong to these heads, in ascending order, each once. For example, `rows_of_heads([2, 0], 2)` is `[0, 1, 4, 5]`.
 
 # %% tags=["exercise"]
 def rows_of_heads(heads: list[int], size: int) -> torch.Tensor:
@@ -901,8 +929,8 @@ lab.check("6.7", rows_of_heads)
 # %% [markdown]
 # ## 6.12 One matrix, two jobs
 # <!-- T107 -->
-# A masked language model turns each vector back into a score for every word of the vocabulary. Before you run this: that takes a matrix of
-# 30,522 × 384. Does the model have room for two of that size?
+# A masked language model turns each vector back into a score for every word of the vocabulary. Before you run this:
+# that takes a matrix of 30,522 × 384. Does the model have room for two of that size?
 
 # %%
 from transformers import AutoModelForMaskedLM
@@ -915,8 +943,9 @@ print(f"all parameters {guesser.num_parameters():,}, this matrix {inside.weight.
 inside, outside
 
 # %% [markdown]
-# They are one and the same tensor, used twice: row by row to look words up, as a matrix to score them. A word is likely where the vector points in the direction of
-# its embedding. This is called **weight tying**, and it means that a gradient comes from both ends:
+# They are one and the same tensor, used twice: row by row to look words up, as a matrix to score them. A word is likely
+# where the vector points in the direction of its embedding. This is called **weight tying**, and it means that a
+# gradient comes from both ends:
 
 # %%
 ids_one = tokenizer("the cat sat on the [MASK].", return_tensors="pt")["input_ids"]
@@ -927,8 +956,8 @@ touched = (inside.weight.grad.abs().sum(dim=-1) > 0).sum().item()
 f"{touched:,} of {len(tokenizer):,} rows have a gradient; the text has {len(set(ids_one[0].tolist()))} different tokens"
 
 # %% [markdown]
-# As an input table, only the rows of the words in the text would learn. As an output matrix every row does: each wrong word is pushed away.
-# `set_input_embeddings` replaces one end only. Before you run this: are they still one?
+# As an input table, only the rows of the words in the text would learn. As an output matrix every row does: each wrong
+# word is pushed away. `set_input_embeddings` replaces one end only. Before you run this: are they still one?
 
 # %%
 torch.manual_seed(0)
@@ -938,8 +967,8 @@ guesser.tie_weights()
 print("after tie_weights:", guesser.get_output_embeddings().weight is guesser.get_input_embeddings().weight)
 
 # %% [markdown]
-# Tie again after a replacement (`resize_token_embeddings` does both for you). The notes say that *all* pretrained models of the library share
-# these weights. Ask their configs, and a model:
+# Tie again after a replacement (`resize_token_embeddings` does both for you). The notes say that *all* pretrained
+# models of the library share these weights. Ask their configs, and a model:
 
 # %%
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
@@ -956,8 +985,8 @@ tied
 # %% [markdown]
 # ## 6.13 What BERT is trained on
 # <!-- T108 -->
-# The notes say it in short: 15 % of the words are replaced by `[MASK]`, and 80 %. Before you run this: 80 % of what, and what happens to the rest? Measure the
-# library's collator on a text of a hundred thousand equal tokens.
+# The notes say it in short: 15 % of the words are replaced by `[MASK]`, and 80 %. Before you run this: 80 % of what,
+# and what happens to the rest? Measure the library's collator on a text of a hundred thousand equal tokens.
 
 # %%
 from transformers import DataCollatorForLanguageModeling
@@ -985,13 +1014,15 @@ for (name, rate), colour in zip(rates.items(), ("#0072B2", "#E69F00", "#009E73")
 axes.set(xlabel="% of the chosen tokens", yticks=[], title=f"{chosen.float().mean():.0%} are chosen; not all of them become [MASK]");
 
 # %% [markdown]
-# Read the bar from the left: of the chosen 15 %, about eight in ten become `[MASK]`, one becomes any word, and one stays. The loss is asked for all three
-# kinds (`labels`), and for nothing else (−100). Why not `[MASK]` always? In real use there is no `[MASK]`. So the model must not trust the words that it sees.
+# Read the bar from the left: of the chosen 15 %, about eight in ten become `[MASK]`, one becomes any word, and one
+# stays. The loss is asked for all three kinds (`labels`), and for nothing else (−100). Why not `[MASK]` always? In real
+# use there is no `[MASK]`. So the model must not trust the words that it sees.
 #
 # ### Exercise 6.8
-# Write `mask_tokens(ids, special, mask_id, vocab_size)`: `ids` is `[texts, tokens]`, `special` a boolean tensor of the same shape that is true where nothing may be
-# chosen. Choose each other token with probability 0.15. Of the chosen ones 80 % become `mask_id`, 10 % a random id below `vocab_size`, 10 % stay.
-# Return `(inputs, labels)`, two new tensors; `labels` holds the original id where a token was chosen and −100 elsewhere. Use torch's random numbers.
+# Write `mask_tokens(ids, special, mask_id, vocab_size)`: `ids` is `[texts, tokens]`, `special` a boolean tensor of the
+# same shape that is true where nothing may be chosen. Choose each other token with probability 0.15. Of the chosen ones
+# 80 % become `mask_id`, 10 % a random id below `vocab_size`, 10 % stay. Return `(inputs, labels)`, two new tensors;
+# `labels` holds the original id where a token was chosen and −100 elsewhere. Use torch's random numbers.
 
 # %% tags=["exercise"]
 def mask_tokens(ids: torch.Tensor, special: torch.Tensor, mask_id: int, vocab_size: int) -> tuple:
@@ -1012,8 +1043,8 @@ lab.check("6.8", mask_tokens)
 # %% [markdown]
 # `lab.hint("6.8")` helps.
 #
-# BERT's second task was **next sentence prediction**: does text B follow text A? `BertForPreTraining` has a head for each task. Before you run this: what is
-# its loss?
+# BERT's second task was **next sentence prediction**: does text B follow text A? `BertForPreTraining` has a head for
+# each task. Before you run this: what is its loss?
 
 # %%
 from transformers import BertForPreTraining
@@ -1031,8 +1062,9 @@ assert abs(out.loss - (word_loss + next_loss)) < 1e-5
 [round(loss.item(), 3) for loss in (word_loss, next_loss, out.loss)]
 
 # %% [markdown]
-# The sum of two cross-entropies, unweighted. Untrained, they are about ln 30,522 ≈ 10.3 and ln 2 ≈ 0.69: the words weigh far more. Mind the labels: **0** means that B follows. And a
-# trap: with one kind of labels only there is no loss at all.
+# The sum of two cross-entropies, unweighted. Untrained, they are about ln 30,522 ≈ 10.3 and ln 2 ≈ 0.69: the words
+# weigh far more. Mind the labels: **0** means that B follows. And a trap: with one kind of labels only there is no loss
+# at all.
 
 # %%
 assert both(**task).loss is None  # it has labels, but no next_sentence_label
@@ -1045,13 +1077,15 @@ inputs = {name: task[name] for name in ("input_ids", "token_type_ids", "attentio
 gap(follow_up(**inputs, labels=follows).logits, out.seq_relationship_logits)
 
 # %% [markdown]
-# For one task alone there are `BertForMaskedLM` and `BertForNextSentencePrediction`: the same body, one of the two heads, and the same logits. Later models dropped
-# next sentence prediction (RoBERTa's authors found that it did not help).
+# For one task alone there are `BertForMaskedLM` and `BertForNextSentencePrediction`: the same body, one of the two
+# heads, and the same logits. Later models dropped next sentence prediction (RoBERTa's authors found that it did not
+# help).
 #
 # ### Exercise 6.9
-# Write `pretraining_loss(word_logits, next_logits, labels, follows)` **without** `cross_entropy`: `word_logits` is `[texts, tokens, words]`, `next_logits`
-# `[texts, 2]`, `labels` `[texts, tokens]` with −100 where nothing is asked, `follows` `[texts]` with 0 and 1. Each loss is the mean of −log(probability of
-# the right answer) over its own answers; return their sum. For example, all logits 0, ten words and any labels give ln 10 + ln 2.
+# Write `pretraining_loss(word_logits, next_logits, labels, follows)` **without** `cross_entropy`: `word_logits` is
+# `[texts, tokens, words]`, `next_logits` `[texts, 2]`, `labels` `[texts, tokens]` with −100 where nothing is asked,
+# `follows` `[texts]` with 0 and 1. Each loss is the mean of −log(probability of the right answer) over its own answers;
+# return their sum. For example, all logits 0, ten words and any labels give ln 10 + ln 2.
 
 # %% tags=["exercise"]
 def pretraining_loss(word_logits, next_logits, labels: torch.Tensor, follows: torch.Tensor) -> torch.Tensor:
@@ -1073,9 +1107,10 @@ lab.check("6.9", pretraining_loss)
 # %% [markdown]
 # ## 6.14 Pretrain a tiny BERT
 # <!-- T109 -->
-# BERT read three thousand million words for days. You have some stories and some seconds. In that time no model finds out which **word** is
-# missing. But it may find out which **letter** is. So the tokens here are characters. Before you run this: which letter is missing in `umb?ella`, and what did you need to
-# know? First the tokenizer, trained on the stories (a space becomes `_`), and pieces of 24 tokens.
+# BERT read three thousand million words for days. You have some stories and some seconds. In that time no model finds
+# out which **word** is missing. But it may find out which **letter** is. So the tokens here are characters. Before you
+# run this: which letter is missing in `umb?ella`, and what did you need to know? First the tokenizer, trained on the
+# stories (a space becomes `_`), and pieces of 24 tokens.
 
 # %%
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -1106,8 +1141,9 @@ answers = exam["labels"][asked]  # [asked]: the characters that were hidden in s
 len(reading), len(held_out), len(answers)
 
 # %% [markdown]
-# Now the model: two layers, 64 wide, no dropout. One thing makes it quicker: its positions don't begin as noise, but as the sines and cosines of the
-# first Transformer, which place neighbours near each other. They stay trainable. You saw in section 6.2 that a trained BERT ends up with something like that by itself.
+# Now the model: two layers, 64 wide, no dropout. One thing makes it quicker: its positions don't begin as noise, but as
+# the sines and cosines of the first Transformer, which place neighbours near each other. They stay trainable. You saw
+# in section 6.2 that a trained BERT ends up with something like that by itself.
 
 # %%
 torch.manual_seed(0)
@@ -1120,7 +1156,8 @@ with torch.no_grad():
 tiny.num_parameters()
 
 # %% [markdown]
-# What is a loss worth? It needs a yardstick. A model that looks at **nothing** and only knows how frequent each character is gets this:
+# What is a loss worth? It needs a yardstick. A model that looks at **nothing** and only knows how frequent each
+# character is gets this:
 
 # %%
 seen = torch.tensor([i for row in reading for i in row["input_ids"][1:-1]])
@@ -1156,7 +1193,8 @@ before_training = guesses()
 before_training
 
 # %% [markdown]
-# Nothing is likelier than anything else. Now train it. Before you run this: draw the curve that you expect, and where it will cross the line of the blind guess.
+# Nothing is likelier than anything else. Now train it. Before you run this: draw the curve that you expect, and where
+# it will cross the line of the blind guess.
 
 # %%
 STEPS = 400
@@ -1188,9 +1226,10 @@ axes.set(xlabel="step", ylabel="loss, nats per hidden character", title="First t
 axes.legend();
 
 # %% [markdown]
-# Look at the steep beginning: in some dozen steps the model learns which characters are frequent, and reaches the dashed line. Everything
-# **below** that line comes from the context. (The batches' loss lies lower than the exam's: some of their characters are asked for but left in place, and those are
-# easy.) Now the sentences again, and the whole exam:
+# Look at the steep beginning: in some dozen steps the model learns which characters are frequent, and reaches the
+# dashed line. Everything **below** that line comes from the context. (The batches' loss lies lower than the exam's:
+# some of their characters are asked for but left in place, and those are easy.) Now the sentences again, and the whole
+# exam:
 
 # %%
 final = exam_logits()
@@ -1206,14 +1245,16 @@ axes.invert_yaxis()
 axes.set(xlabel="hidden characters guessed right, %", title="It guesses better than the frequencies alone");
 
 # %% [markdown]
-# Compare the last two bars: the difference is what reading the neighbours is worth. The blind guess always says `_`, the space. The tiny model has begun to spell, from both
-# sides of the gap. BERT did nothing else, with far more text and pieces of words to guess, which needs more than spelling.
+# Compare the last two bars: the difference is what reading the neighbours is worth. The blind guess always says `_`,
+# the space. The tiny model has begun to spell, from both sides of the gap. BERT did nothing else, with far more text
+# and pieces of words to guess, which needs more than spelling.
 
 # %% [markdown]
 # ## 6.15 BERT as a decoder
 # <!-- T111 -->
-# The notes leave this part out: "BertModel can also be configured as a decoder". The class for it is `BertLMHeadModel`, and one switch in the config,
-# `is_decoder`, makes the mask causal. Before you run this: change the last word; which vectors move?
+# The notes leave this part out: "BertModel can also be configured as a decoder". The class for it is `BertLMHeadModel`,
+# and one switch in the config, `is_decoder`, makes the mask causal. Before you run this: change the last word; which
+# vectors move?
 
 # %%
 from transformers import BertLMHeadModel
@@ -1230,9 +1271,11 @@ lab.heatmap(torch.stack([moved_encoder > 1e-4, moved > 1e-4]), rows=["encoder", 
             columns=tokenizer.convert_ids_to_tokens(one[0]), title="The last word changes: whose vector moves? (1 = yes)")
 
 # %% [markdown]
-# In the encoder all move, in the decoder only the last: no token sees what comes after it. The same weights can be loaded in either mode.
+# In the encoder all move, in the decoder only the last: no token sees what comes after it. The same weights can be
+# loaded in either mode.
 #
-# So a decoder can keep what it has computed. The notes guess that `past_key_values` holds "products of K and V, to make cross-attention cheaper". Look inside:
+# So a decoder can keep what it has computed. The notes guess that `past_key_values` holds "products of K and V, to make
+# cross-attention cheaper". Look inside:
 
 # %%
 with torch.inference_mode():
@@ -1244,8 +1287,8 @@ assert gap(step.logits[:, -1], whole.logits[:, -1]) < 1e-3  # logits of about 10
 type(step.past_key_values).__name__, len(step.past_key_values.layers), layer.keys.shape, layer.values.shape
 
 # %% [markdown]
-# Keys and values, each by itself, of the **self**-attention of each layer: `[texts, heads, tokens, size]`. One new token went in and all five are there; its logits are those of the
-# whole text. `generate` works like this:
+# Keys and values, each by itself, of the **self**-attention of each layer: `[texts, heads, tokens, size]`. One new
+# token went in and all five are there; its logits are those of the whole text. `generate` works like this:
 
 # %%
 out = decoder.generate(one, max_new_tokens=8, do_sample=False, pad_token_id=0)
@@ -1253,11 +1296,11 @@ plain = decoder.generate(one, max_new_tokens=8, do_sample=False, pad_token_id=0,
 torch.equal(out, plain), tokenizer.decode(out[0])
 
 # %% [markdown]
-# With and without cache the same words. They make little sense: these weights learned to fill gaps with both sides in view, not to go on. (It takes training to make a
-# decoder of them.)
+# With and without cache the same words. They make little sense: these weights learned to fill gaps with both sides in
+# view, not to go on. (It takes training to make a decoder of them.)
 #
-# Now **cross-attention**. The notes say that with `encoder_hidden_states` the layer does cross-attention *instead of* self-attention. Before you run this: what will the list
-# of modules in a layer say?
+# Now **cross-attention**. The notes say that with `encoder_hidden_states` the layer does cross-attention *instead of*
+# self-attention. Before you run this: what will the list of modules in a layer say?
 
 # %%
 torch.manual_seed(0)
@@ -1273,9 +1316,10 @@ print("self", list(seen.attentions[0].shape), "cross", list(seen.cross_attention
 type(seen.past_key_values).__name__
 
 # %% [markdown]
-# Both, one after the other. Self-attention has 5 queries and 5 keys, all in the target; cross-attention has 5 queries in the target and 14 keys in the source. The cache is an `EncoderDecoderCache`
-# now, which holds the keys and values of both kinds; those of the source are computed once. And `encoder_attention_mask` does for the source what section 6.3 did for
-# the text:
+# Both, one after the other. Self-attention has 5 queries and 5 keys, all in the target; cross-attention has 5 queries
+# in the target and 14 keys in the source. The cache is an `EncoderDecoderCache` now, which holds the keys and values of
+# both kinds; those of the source are computed once. And `encoder_attention_mask` does for the source what section 6.3
+# did for the text:
 
 # %%
 weights_on_source = seen.cross_attentions[0][1, 0]  # [5, 14]: second text, layer 0, head 0
@@ -1284,7 +1328,8 @@ lab.heatmap(weights_on_source.round(decimals=2), rows=tokenizer.convert_ids_to_t
             title="Cross-attention: target rows, source columns, no padding", label="attention weight")
 
 # %% [markdown]
-# The columns of `[PAD]` are empty, in every row. The other weights are nearly equal: this decoder is untrained. Chapter 01 showed a trained one.
+# The columns of `[PAD]` are empty, in every row. The other weights are nearly equal: this decoder is untrained. Chapter
+# 01 showed a trained one.
 #
 # ## What changed since the notes
 #
@@ -1327,11 +1372,16 @@ lab.quiz("06")
 
 # %% [markdown]
 # ## Recap
-# - BERT is tables, six times (in bert-base twelve) attention and feed-forward with a residual and a norm after each, and a pooler: half a page of code, equal to the library's.
-# - A 0/1 mask becomes 0 and the lowest float, in a shape that broadcasts over heads and queries; padding is marked there and nowhere else.
-# - bert-base has 37 dropouts, 25 LayerNorms and 73 linear layers, 37 of them called dense; checkpointing trades time for memory in training, chunks save memory only where nothing is kept.
+# - BERT is tables, six times (in bert-base twelve) attention and feed-forward with a residual and a norm after each,
+#   and a pooler: half a page of code, equal to the library's.
+# - A 0/1 mask becomes 0 and the lowest float, in a shape that broadcasts over heads and queries; padding is marked
+#   there and nowhere else.
+# - bert-base has 37 dropouts, 25 LayerNorms and 73 linear layers, 37 of them called dense; checkpointing trades time
+#   for memory in training, chunks save memory only where nothing is kept.
 # - One backward pass tells which heads matter; a hook switches a head off, slicing four matrices cuts it out.
-# - Of 15 % chosen tokens eight in ten become `[MASK]`; BERT's loss is the sum of two cross-entropies; a tiny BERT of letters learns the frequencies first and the context after that.
-# - As a decoder, BERT gets a causal mask and a cache of keys and values; cross-attention is added to self-attention, not put in its place.
+# - Of 15 % chosen tokens eight in ten become `[MASK]`; BERT's loss is the sum of two cross-entropies; a tiny BERT of
+#   letters learns the frequencies first and the context after that.
+# - As a decoder, BERT gets a causal mask and a cache of keys and values; cross-attention is added to self-attention,
+#   not put in its place.
 #
 # Next: chapter 07, Model heads, puts something useful on top of these vectors.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 07 Heads
 #
-# One encoder, nine ways to use it: you put every head on the same body, recompute each head's loss with your own hands, and train one
-# that you wrote yourself.
+# One encoder, nine ways to use it: you put every head on the same body, recompute each head's loss with your own hands,
+# and train one that you wrote yourself.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -18,11 +18,12 @@ import labs_utils as lab
 lab.start("07")
 
 # %% [markdown]
-# A BERT-like model has two parts. The **body** (or backbone) turns every token into a vector; it is large, and somebody has trained
-# it. The **head** turns vectors into an answer; it is small, and often nobody has trained it yet.
+# A BERT-like model has two parts. The **body** (or backbone) turns every token into a vector; it is large, and somebody
+# has trained it. The **head** turns vectors into an answer; it is small, and often nobody has trained it yet.
 #
-# Our body is the encoder of the earlier chapters. While we load it again and again, its reports would fill the page, so the next cell
-# asks the library to log errors only. Where we want a report, we ask for it with `output_loading_info=True`.
+# Our body is the encoder of the earlier chapters. While we load it again and again, its reports would fill the page, so
+# the next cell asks the library to log errors only. Where we want a report, we ask for it with
+# `output_loading_info=True`.
 
 # %%
 import copy
@@ -46,9 +47,9 @@ type(body).__name__, f"{body.num_parameters():,} parameters, width {body.config.
 # ## 7.1 The suffix names the head
 # <!-- T120 -->
 # The notes list the suffixes: `*Model`, `*ForCausalLM`, `*ForMaskedLM`, `*ForSeq2SeqLM`, `*ForMultipleChoice`,
-# `*ForQuestionAnswering`, `*ForSequenceClassification`, `*ForTokenClassification`, and three dots. What do the dots hide? The library
-# keeps one table for each head: from a model type such as `bert` to the class that carries the head. Before you run this: for which
-# head will the most kinds of models have a class, and how many does BERT have?
+# `*ForQuestionAnswering`, `*ForSequenceClassification`, `*ForTokenClassification`, and three dots. What do the dots
+# hide? The library keeps one table for each head: from a model type such as `bert` to the class that carries the head.
+# Before you run this: for which head will the most kinds of models have a class, and how many does BERT have?
 
 # %%
 from transformers.models.auto import modeling_auto
@@ -74,9 +75,10 @@ axes.grid(axis="y", visible=False)
 axes.set_title("Most of the long bars are heads for text (blue: BERT has this head)");
 
 # %% [markdown]
-# Each bar is one head, the twenty most common of all; the blue bars are heads for text, most of the grey ones are for images
-# and speech. In BERT's column most names follow the rule *model + `For` + head*. One doesn't: `BertLMHeadModel` is the causal language
-# model. Before you run this: how many classes in the whole library end in the notes' `ForSeq2SeqLM`?
+# Each bar is one head, the twenty most common of all; the blue bars are heads for text, most of the grey ones are for
+# images and speech. In BERT's column most names follow the rule *model + `For` + head*. One doesn't: `BertLMHeadModel`
+# is the causal language model. Before you run this: how many classes in the whole library end in the notes'
+# `ForSeq2SeqLM`?
 
 # %%
 from collections import Counter
@@ -91,15 +93,15 @@ for head in ("SEQ_TO_SEQ_CAUSAL_LM", "CAUSAL_LM"):
     print(head, Counter(map(ending, tables[head].values())).most_common(4))
 
 # %% [markdown]
-# None. `AutoModelForSeq2SeqLM` exists, but behind it stand classes that end in `ForConditionalGeneration`, and some with names of
-# their own, such as `MarianMTModel`. The suffix is a good habit, not a law: the tables know better. (`TEXT_ENCODING` is the one entry
-# of BERT's that is no head: it names the bare body.)
+# None. `AutoModelForSeq2SeqLM` exists, but behind it stand classes that end in `ForConditionalGeneration`, and some
+# with names of their own, such as `MarianMTModel`. The suffix is a good habit, not a law: the tables know better.
+# (`TEXT_ENCODING` is the one entry of BERT's that is no head: it names the bare body.)
 #
 # ### Exercise 7.1
-# Write `split_name(class_name)`. A name is either *model + `For` + head* or *model + `Model`*. Return a tuple of the model's part and
-# the head's part; without a head, the second is `None`. For example, `"BertForTokenClassification"` gives
-# `("Bert", "TokenClassification")` and `"BertModel"` gives `("Bert", None)`. Some models have *For* or *for* in their own name, such as
-# `RoFormer` and `Longformer`; no head has.
+# Write `split_name(class_name)`. A name is either *model + `For` + head* or *model + `Model`*. Return a tuple of the
+# model's part and the head's part; without a head, the second is `None`. For example, `"BertForTokenClassification"`
+# gives `("Bert", "TokenClassification")` and `"BertModel"` gives `("Bert", None)`. Some models have *For* or *for* in
+# their own name, such as `RoFormer` and `Longformer`; no head has.
 
 # %% tags=["exercise"]
 def split_name(class_name: str) -> tuple[str, str | None]:
@@ -120,8 +122,8 @@ lab.check("7.1", split_name)
 # %% [markdown]
 # ## 7.2 One body, every head
 # <!-- T121 -->
-# Eight `AutoModelFor…` classes, one checkpoint. Our encoder's checkpoint has a body and no head, so every head is new. Before you run
-# this: which heads will answer with one row for each **text**, and which with one for each **token**?
+# Eight `AutoModelFor…` classes, one checkpoint. Our encoder's checkpoint has a body and no head, so every head is new.
+# Before you run this: which heads will answer with one row for each **text**, and which with one for each **token**?
 
 # %%
 names = ["SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice",
@@ -155,17 +157,18 @@ for name, model in heads.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Two texts of the same padded length, three labels, 30,522 words. A **text** head gives `[texts, labels]`, a **token** head
-# `[texts, tokens, labels]`; question answering gives two numbers for each token, in two tensors; multiple choice one number for each
-# choice; a language model a number for each token and word. `PreTraining` is BERT's own: a masked-language-model head and a
-# next-sentence head together.
+# Two texts of the same padded length, three labels, 30,522 words. A **text** head gives `[texts, labels]`, a **token**
+# head `[texts, tokens, labels]`; question answering gives two numbers for each token, in two tensors; multiple choice
+# one number for each choice; a language model a number for each token and word. `PreTraining` is BERT's own: a
+# masked-language-model head and a next-sentence head together.
 #
-# The last column counts what the checkpoint doesn't have: nobody has trained it. It is small: 22 million parameters in the body, about a thousand in a classifier. The
-# language-model heads look larger, because one bias for each word is counted, for some under two names. Their big matrix is not in the list: it is the
-# embedding matrix, used a second time (chapter 06).
+# The last column counts what the checkpoint doesn't have: nobody has trained it. It is small: 22 million parameters in
+# the body, about a thousand in a classifier. The language-model heads look larger, because one bias for each word is
+# counted, for some under two names. Their big matrix is not in the list: it is the embedding matrix, used a second time
+# (chapter 06).
 #
-# Are the bodies really the same? And which of the body's vectors does each head read? Follow the gradient: a token whose vector the
-# head doesn't read gets a gradient of zero. Before you run this: which head reads only `[CLS]`?
+# Are the bodies really the same? And which of the body's vectors does each head read? Follow the gradient: a token
+# whose vector the head doesn't read gets a gradient of zero. Before you run this: which head reads only `[CLS]`?
 
 # %%
 one = tokenizer(first[0], return_tensors="pt")
@@ -182,10 +185,10 @@ assert all(torch.equal(vectors[0], other) for other in vectors)
 lab.heatmap(torch.stack(reads), rows=names, columns=marks, title="Yellow: the head reads this token's vector")
 
 # %% [markdown]
-# Each row is a head, each column a token. The vectors are equal to the last bit in all eight models: the heads differ, the body
-# doesn't. Three heads read nothing but `[CLS]`: sequence classification, multiple choice, next sentence. One of the notes says that
-# this vector goes straight into a linear layer. In BERT's own classifier one more layer stands between, the **pooler** (a square
-# matrix and a tanh). You can see it:
+# Each row is a head, each column a token. The vectors are equal to the last bit in all eight models: the heads differ,
+# the body doesn't. Three heads read nothing but `[CLS]`: sequence classification, multiple choice, next sentence. One
+# of the notes says that this vector goes straight into a linear layer. In BERT's own classifier one more layer stands
+# between, the **pooler** (a square matrix and a tanh). You can see it:
 
 # %%
 classifier = heads["SequenceClassification"]
@@ -198,14 +201,16 @@ with torch.inference_mode():
 torch.allclose(straight, logits, atol=1e-3), torch.allclose(through, logits, atol=1e-6)
 
 # %% [markdown]
-# A last look at the table: `CausalLM` gave logits without a word of complaint. But BERT's body looks to both sides, so such a model
-# knows the next word before it has to guess it. A causal model needs the switch `is_decoder=True`, and training (chapter 06).
+# A last look at the table: `CausalLM` gave logits without a word of complaint. But BERT's body looks to both sides, so
+# such a model knows the next word before it has to guess it. A causal model needs the switch `is_decoder=True`, and
+# training (chapter 06).
 #
 # ### Exercise 7.2
-# Write `logits_shape(head, batch, length, num_labels, vocab_size, num_choices)`. `head` is one of `"SequenceClassification"`,
-# `"TokenClassification"`, `"QuestionAnswering"` (return the shape of `start_logits`), `"MultipleChoice"`, `"MaskedLM"`, `"CausalLM"`,
-# `"NextSentencePrediction"`. Return the shape as a tuple. For example, for `"TokenClassification"` with `batch=2`, `length=16` and
-# `num_labels=3` it is `(2, 16, 3)`, whatever the other numbers are.
+# Write `logits_shape(head, batch, length, num_labels, vocab_size, num_choices)`. `head` is one of
+# `"SequenceClassification"`, `"TokenClassification"`, `"QuestionAnswering"` (return the shape of `start_logits`),
+# `"MultipleChoice"`, `"MaskedLM"`, `"CausalLM"`, `"NextSentencePrediction"`. Return the shape as a tuple. For example,
+# for `"TokenClassification"` with `batch=2`, `length=16` and `num_labels=3` it is `(2, 16, 3)`, whatever the other
+# numbers are.
 
 # %% tags=["exercise"]
 def logits_shape(
@@ -234,9 +239,9 @@ lab.check("7.2", logits_shape)
 # %% [markdown]
 # ## 7.3 No head: features
 # <!-- T122 -->
-# With no head the model returns vectors. That is useful by itself: no training, no labels, and any method you like on top. Here are
-# short texts on eight topics. Before you run this: will texts on the same topic lie together, though nobody told the body what a
-# topic is?
+# With no head the model returns vectors. That is useful by itself: no training, no labels, and any method you like on
+# top. Here are short texts on eight topics. Before you run this: will texts on the same topic lie together, though
+# nobody told the body what a topic is?
 
 # %%
 from datasets import load_dataset
@@ -276,9 +281,9 @@ axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 axes.set_title("Texts on one topic lie together, with no head and no label");
 
 # %% [markdown]
-# Each dot is a text, seen in two of its 384 dimensions. Even this flat shadow has corners for politics, food and travel; what overlaps
-# in the middle has 382 more dimensions to part. So an answer costs one line: for a new text take the topic of the **nearest** known text. Which of the three vectors is
-# best for that?
+# Each dot is a text, seen in two of its 384 dimensions. Even this flat shadow has corners for politics, food and
+# travel; what overlaps in the middle has 382 more dimensions to part. So an answer costs one line: for a new text take
+# the topic of the **nearest** known text. Which of the three vectors is best for that?
 
 # %%
 nearest = {}
@@ -290,15 +295,17 @@ for name in topic_features["train"]:
 pd.Series(nearest, name="share of new texts right").to_frame().style.format("{:.0%}")
 
 # %% [markdown]
-# A blind guess gets one in eight. The mean over the tokens wins by a distance: this encoder was trained for sentence vectors, and as
-# means. Its pooler was left behind. One of the notes recognises a model without a head by the `BertPooler` at its end; but the
-# `pooler_output` is no better a summary for being last. Whether it means anything depends on how the body was trained.
+# A blind guess gets one in eight. The mean over the tokens wins by a distance: this encoder was trained for sentence
+# vectors, and as means. Its pooler was left behind. One of the notes recognises a model without a head by the
+# `BertPooler` at its end; but the `pooler_output` is no better a summary for being last. Whether it means anything
+# depends on how the body was trained.
 #
 # ### Exercise 7.3
-# Write `nearest_centroid(known, labels, new)`. `known` `[n, width]` are features with `labels` `[n]` (integers, possibly with gaps),
-# `new` `[m, width]` are features without. For each label take the mean of its known features (its *centroid*), and return a tensor
-# `[m]`: for each new row the label of the centroid at the smallest Euclidean distance. For example, `known=[[0., 0.], [0., 2.], [9., 9.]]`
-# with `labels=[3, 3, 7]` has the centroids `(0, 1)` and `(9, 9)`, so `new=[[1., 1.], [8., 9.]]` gives `[3, 7]`.
+# Write `nearest_centroid(known, labels, new)`. `known` `[n, width]` are features with `labels` `[n]` (integers,
+# possibly with gaps), `new` `[m, width]` are features without. For each label take the mean of its known features (its
+# *centroid*), and return a tensor `[m]`: for each new row the label of the centroid at the smallest Euclidean distance.
+# For example, `known=[[0., 0.], [0., 2.], [9., 9.]]` with `labels=[3, 3, 7]` has the centroids `(0, 1)` and `(9, 9)`,
+# so `new=[[1., 1.], [8., 9.]]` gives `[3, 7]`.
 
 # %% tags=["exercise"]
 def nearest_centroid(known: torch.Tensor, labels: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
@@ -318,8 +325,8 @@ lab.check("7.3", nearest_centroid)
 # %% [markdown]
 # ## 7.4 AutoModel or AutoModelForSequenceClassification?
 # <!-- T128 -->
-# One of the notes compares the two in a table: purpose, structure, use, output, loading. Before you run this: which rows of such a
-# table can a program fill in by itself? Take the same text and the same label for both.
+# One of the notes compares the two in a table: purpose, structure, use, output, loading. Before you run this: which
+# rows of such a table can a program fill in by itself? Take the same text and the same label for both.
 
 # %%
 import inspect
@@ -340,11 +347,11 @@ def describe(model) -> dict:
 pd.DataFrame({"AutoModel": describe(body), "AutoModelForSequenceClassification": describe(classifier)})
 
 # %% [markdown]
-# Loading is the same call; only the class differs. The second has the first inside, as its attribute `bert`, with a dropout and one
-# linear layer behind it. It knows what a label is, and so it can compute a loss.
+# Loading is the same call; only the class differs. The second has the first inside, as its attribute `bert`, with a
+# dropout and one linear layer behind it. It knows what a label is, and so it can compute a loss.
 #
-# One cell of the note's table says that `AutoModel` is *only the encoder part*. For BERT that is all there is. Before you run this: what
-# does `AutoModel` make of a text generator, and of a translator?
+# One cell of the note's table says that `AutoModel` is *only the encoder part*. For BERT that is all there is. Before
+# you run this: what does `AutoModel` make of a text generator, and of a translator?
 
 # %%
 for role in ("encoder", "generator", "translator"):
@@ -353,8 +360,8 @@ for role in ("encoder", "generator", "translator"):
     print(f"{role:11} {type(model).__name__:12} {[name for name, _ in model.named_children()]}")
 
 # %% [markdown]
-# A whole decoder (GPT-2), and an encoder **with** its decoder (Marian). `AutoModel` means *the model without its head*, whatever the
-# body is made of. And not every body has every head. The tables of section 7.1 say which:
+# A whole decoder (GPT-2), and an encoder **with** its decoder (Marian). `AutoModel` means *the model without its head*,
+# whatever the body is made of. And not every body has every head. The tables of section 7.1 say which:
 
 # %%
 for kind in ("bert", "gpt2", "marian"):
@@ -366,7 +373,8 @@ for kind in ("bert", "gpt2", "marian"):
 # %% [markdown]
 # ## 7.5 How many labels, and what are they called?
 # <!-- T123 -->
-# The head's width is `config.num_labels`. Before you run this: what is it if you say nothing, and what are the labels' names?
+# The head's width is `config.num_labels`. Before you run this: what is it if you say nothing, and what are the labels'
+# names?
 
 # %%
 def loaded(**given):
@@ -386,8 +394,9 @@ for name, given in tries.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Two labels, `LABEL_0` and `LABEL_1`, if you say nothing. `id2label` sets the width, and wins over `num_labels` where they disagree.
-# Now read the last column: it keeps the default names. **`id2label` doesn't fill `label2id`.** Give both, always:
+# Two labels, `LABEL_0` and `LABEL_1`, if you say nothing. `id2label` sets the width, and wins over `num_labels` where
+# they disagree. Now read the last column: it keeps the default names. **`id2label` doesn't fill `label2id`.** Give
+# both, always:
 
 # %%
 named = loaded(
@@ -399,8 +408,8 @@ with torch.inference_mode():
 named.config.id2label[guess], named.config.label2id[named.config.id2label[guess]] == guess
 
 # %% [markdown]
-# The answer above is one that nobody has trained: a name makes no knowledge. But the names travel with the model. Before you run this:
-# what type have the keys of `id2label` in the saved file, and what type after loading?
+# The answer above is one that nobody has trained: a name makes no knowledge. But the names travel with the model.
+# Before you run this: what type have the keys of `id2label` in the saved file, and what type after loading?
 
 # %%
 import json
@@ -414,13 +423,14 @@ again = transformers.AutoConfig.from_pretrained(Path(box.name, "named"))
 list(saved["id2label"])[:3], list(again.id2label)[:3], again.num_labels
 
 # %% [markdown]
-# JSON knows only text as a key, and the library turns it back into numbers. `num_labels` is not in the file at all: it is the length of
-# `id2label`.
+# JSON knows only text as a key, and the library turns it back into numbers. `num_labels` is not in the file at all: it
+# is the length of `id2label`.
 #
 # ### Exercise 7.4
-# Write `label_maps(column)`: it gets the label of every row of a data set, as strings, in any order and with repetitions. Return
-# `(id2label, label2id)` for a config. Number the labels from 0 in **alphabetical order**, so that two machines that read the rows in a
-# different order agree. For example, `["joy", "anger", "joy"]` gives `({0: "anger", 1: "joy"}, {"anger": 0, "joy": 1})`.
+# Write `label_maps(column)`: it gets the label of every row of a data set, as strings, in any order and with
+# repetitions. Return `(id2label, label2id)` for a config. Number the labels from 0 in **alphabetical order**, so that
+# two machines that read the rows in a different order agree. For example, `["joy", "anger", "joy"]` gives `({0:
+# "anger", 1: "joy"}, {"anger": 0, "joy": 1})`.
 
 # %% tags=["exercise"]
 def label_maps(column: list[str]) -> tuple[dict[int, str], dict[str, int]]:
@@ -434,14 +444,15 @@ def label_maps(column: list[str]) -> tuple[dict[int, str], dict[str, int]]:
 lab.check("7.4", label_maps)
 
 # %% [markdown]
-# `lab.hint("7.4")` helps. A `set` alone would not do: the order of its strings changes from one start of Python to the next.
+# `lab.hint("7.4")` helps. A `set` alone would not do: the order of its strings changes from one start of Python to the
+# next.
 
 # %% [markdown]
 # ## 7.6 Three problems, three losses
 # <!-- T124 -->
-# One of the notes says: with `num_labels=1` it is regression, otherwise classification. There is a third case, and a trap. The same
-# head can answer *how much* (regression), *which one* (single label) or *which ones* (multi-label); only the loss differs. Before you
-# run this: how does the model know which you mean?
+# One of the notes says: with `num_labels=1` it is regression, otherwise classification. There is a third case, and a
+# trap. The same head can answer *how much* (regression), *which one* (single label) or *which ones* (multi-label); only
+# the loss differs. Before you run this: how does the model know which you mean?
 
 # %%
 texts = tokenizer(first, padding=True, return_tensors="pt")
@@ -462,8 +473,9 @@ for problem, (width, labels) in answers.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# It decides at the first batch, from the head's width and the **type** of the labels, and writes its decision into the config. Now the
-# same three numbers from the definitions: a mean of squares, the surprise at the right class, and a yes-or-no surprise for every label.
+# It decides at the first batch, from the head's width and the **type** of the labels, and writes its decision into the
+# config. Now the same three numbers from the definitions: a mean of squares, the surprise at the right class, and a
+# yes-or-no surprise for every label.
 
 # %%
 (logits, target, _), by_hand = kept["regression"], {}
@@ -493,10 +505,12 @@ axes.set(xlabel="logit", ylabel="loss", ylim=(0, 8), xlim=(-6, 8))
 axes.set_title("Only the squared error punishes a logit for being too large");
 
 # %% [markdown]
-# Look at the right-hand side. For a class, a larger logit is always better, and the loss fades to zero. For a regression a logit is the
-# answer itself: above the target it is wrong again. (That is why you don't put classes 0 … 4 into a one-number head without thinking.)
+# Look at the right-hand side. For a class, a larger logit is always better, and the loss fades to zero. For a
+# regression a logit is the answer itself: above the target it is wrong again. (That is why you don't put classes 0 … 4
+# into a one-number head without thinking.)
 #
-# Now the trap. `[[1, 0, 1], [0, 0, 0]]` are the same multi-label answers, written as integers, as a data set often holds them:
+# Now the trap. `[[1, 0, 1], [0, 0, 0]]` are the same multi-label answers, written as integers, as a data set often
+# holds them:
 
 # %%
 whole_numbers = torch.tensor([[1, 0, 1], [0, 0, 0]])
@@ -508,8 +522,8 @@ with lab.expect_error(ValueError):
     model(**texts, labels=whole_numbers.float())
 
 # %% [markdown]
-# The integers look like class numbers, six of them. And the decision stays: now even the right labels fail. So don't let the first
-# batch decide. Say it when you load, and turn the labels into floats:
+# The integers look like class numbers, six of them. And the decision stays: now even the right labels fail. So don't
+# let the first batch decide. Say it when you load, and turn the labels into floats:
 
 # %%
 model = loaded(num_labels=3, problem_type="multi_label_classification")
@@ -522,10 +536,11 @@ out.loss.item(), chances.sum(dim=-1)
 # Read a multi-label head with a sigmoid for each label, not with a softmax: the chances of a row need not sum to 1.
 #
 # ### Exercise 7.5
-# Write `multi_label_loss(logits, targets)`: both are `[texts, labels]`, `targets` hold 0s and 1s, perhaps as integers. Return the mean of the binary
-# cross-entropy over all entries, a scalar tensor. The formula of the cell above gives `nan` or `inf` where a logit is 200, because `log(0)` comes up.
-# Yours stays right for logits of ±1000: a wrong answer at 1000 costs 1000. For example, `logits=[[0., 0.]]` and `targets=[[1, 0]]` give
-# `log 2`, about 0.693. Do it without `torch`'s own loss functions; `logsigmoid` or `softplus` is fine.
+# Write `multi_label_loss(logits, targets)`: both are `[texts, labels]`, `targets` hold 0s and 1s, perhaps as integers.
+# Return the mean of the binary cross-entropy over all entries, a scalar tensor. The formula of the cell above gives
+# `nan` or `inf` where a logit is 200, because `log(0)` comes up. Yours stays right for logits of ±1000: a wrong answer
+# at 1000 costs 1000. For example, `logits=[[0., 0.]]` and `targets=[[1, 0]]` give `log 2`, about 0.693. Do it without
+# `torch`'s own loss functions; `logsigmoid` or `softplus` is fine.
 
 # %% tags=["exercise"]
 def multi_label_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -544,8 +559,8 @@ lab.check("7.5", multi_label_loss)
 # %% [markdown]
 # ## 7.7 Every head's loss by hand
 # <!-- T121 T124 -->
-# All the other heads share **one** loss: cross-entropy, the mean of −log p(right). They differ in what is a class and which positions
-# count. Before you run this: for which heads is the class a *position* in the text?
+# All the other heads share **one** loss: cross-entropy, the mean of −log p(right). They differ in what is a class and
+# which positions count. Before you run this: for which heads is the class a *position* in the text?
 
 # %%
 def surprise(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -603,16 +618,17 @@ assert (losses["library"] - losses["by hand"]).abs().max() < 1e-4  # float32; th
 losses.style.format("{:.4f}").format("{:,.0f}", subset=["as lost as a guess among"])
 
 # %% [markdown]
-# Eight times the same number, from one small function. The last column is *e* to the loss: an untrained head is as lost as a blind guess
-# among so many. Among three labels that is about three, for a span about the number of positions, for a word more than the whole
-# vocabulary: random weights are worse than a shrug. `PreTraining` adds two losses, so its blind guesses multiply.
+# Eight times the same number, from one small function. The last column is *e* to the loss: an untrained head is as lost
+# as a blind guess among so many. Among three labels that is about three, for a span about the number of positions, for
+# a word more than the whole vocabulary: random weights are worse than a shrug. `PreTraining` adds two losses, so its
+# blind guesses multiply.
 
 # %% [markdown]
 # ## 7.8 Multiple choice: one more dimension
 # <!-- T127 -->
-# Which of three sentences goes on with a story? Each choice is a pair of its own, *prompt + choice*, so the input has three dimensions:
-# `[batch, choices, length]`. Before you run this: how many sequences does the **body** see, for a batch of two questions with three
-# choices each?
+# Which of three sentences goes on with a story? Each choice is a pair of its own, *prompt + choice*, so the input has
+# three dimensions: `[batch, choices, length]`. Before you run this: how many sequences does the **body** see, for a
+# batch of two questions with three choices each?
 
 # %%
 prompts = ["The kettle begins to whistle.", "It has snowed all night."]
@@ -627,8 +643,8 @@ questions = {name: value.view(2, 3, -1) for name, value in flat_batch.items()}  
 lab.shapes(heads["MultipleChoice"], depth=2, **questions)
 
 # %% [markdown]
-# Read the shapes: the head's model gets `[2, 3, length]`, and the body sees six sequences. The model lays the choices out in one long
-# batch, gives each **one** number, and folds the numbers back to `[2, 3]`. Do it by hand:
+# Read the shapes: the head's model gets `[2, 3, length]`, and the body sees six sequences. The model lays the choices
+# out in one long batch, gives each **one** number, and folds the numbers back to `[2, 3]`. Do it by hand:
 
 # %%
 chooser = heads["MultipleChoice"]
@@ -640,9 +656,9 @@ assert torch.allclose(by_hand, library, atol=1e-5)                   # the same 
 library, library.softmax(dim=-1)
 
 # %% [markdown]
-# The softmax runs over the **choices**: they compete, and the chances of each row sum to 1. (The head is untrained, so all are near a
-# third.) This is why the head needs no `num_labels`: three choices or five, it is always one number each. And it is why the notes warn
-# of the memory: the body's batch is as many times larger as there are choices.
+# The softmax runs over the **choices**: they compete, and the chances of each row sum to 1. (The head is untrained, so
+# all are near a third.) This is why the head needs no `num_labels`: three choices or five, it is always one number
+# each. And it is why the notes warn of the memory: the body's batch is as many times larger as there are choices.
 #
 # Before you run this: what happens if you forget the dimension, and give the six sequences as they are?
 
@@ -655,14 +671,14 @@ with torch.inference_mode():
 list(square["input_ids"].shape), list(shape)
 
 # %% [markdown]
-# The model takes the second dimension for the choices. Mostly the numbers don't fit, and you get an error. With as many sequences as
-# tokens they do, and you get nonsense without a word.
+# The model takes the second dimension for the choices. Mostly the numbers don't fit, and you get an error. With as many
+# sequences as tokens they do, and you get nonsense without a word.
 #
 # ### Exercise 7.6
-# Write `encode_choices(tokenizer, prompts, choices)`: `prompts` is a list of B strings, `choices` a list of B lists with C strings
-# each. Encode each choice as the second text of a pair with its prompt, pad all to one length, and return a dictionary of tensors, each
-# `[B, C, length]`, that a multiple-choice model takes with `model(**result)`. For example, one prompt with two choices gives
-# `input_ids` of shape `[1, 2, length]`.
+# Write `encode_choices(tokenizer, prompts, choices)`: `prompts` is a list of B strings, `choices` a list of B lists
+# with C strings each. Encode each choice as the second text of a pair with its prompt, pad all to one length, and
+# return a dictionary of tensors, each `[B, C, length]`, that a multiple-choice model takes with `model(**result)`. For
+# example, one prompt with two choices gives `input_ids` of shape `[1, 2, length]`.
 
 # %% tags=["exercise"]
 def encode_choices(tokenizer, prompts: list[str], choices: list[list[str]]) -> dict[str, torch.Tensor]:
@@ -684,9 +700,10 @@ lab.check("7.6", encode_choices)
 # %% [markdown]
 # ## 7.9 Question answering: two positions, and labels out of range
 # <!-- T127 -->
-# The extractive head marks an answer in a text: one number for each token as a possible **start**, one as a possible **end**. The pair
-# is a question and the *text with the answer in it* (one of the notes says question and answer; the answer is what we look for).
-# Before you run this: the data give the answer's first **character**. How do you get to tokens?
+# The extractive head marks an answer in a text: one number for each token as a possible **start**, one as a possible
+# **end**. The pair is a question and the *text with the answer in it* (one of the notes says question and answer; the
+# answer is what we look for). Before you run this: the data give the answer's first **character**. How do you get to
+# tokens?
 
 # %%
 asked = lab.dataset("questions")
@@ -701,9 +718,10 @@ found = tokenizer.decode(encoded["input_ids"][0, start:end + 1])
 row["question"], answer, found, f"tokens {start} to {end} of {length}"
 
 # %% [markdown]
-# The labels are positions, so a text that is cut too short can leave them outside. The notes say that such illegal labels are squeezed
-# (`clamp`) into the legal range. Is that so? Give the model every second start label from −8 to eight behind the end, and draw the loss.
-# Before you run this: what do you expect on the far left, and on the far right?
+# The labels are positions, so a text that is cut too short can leave them outside. The notes say that such illegal
+# labels are squeezed (`clamp`) into the legal range. Is that so? Give the model every second start label from −8 to
+# eight behind the end, and draw the loss. Before you run this: what do you expect on the far left, and on the far
+# right?
 
 # %%
 qa, loss_at, label_end = heads["QuestionAnswering"], {}, torch.tensor([end])
@@ -723,9 +741,10 @@ axes.set(xlabel="start label (position)", ylabel="loss of the example")
 axes.set_title("Left of the text: the loss of [CLS]. Right of it: no loss at all");
 
 # %% [markdown]
-# In the left strip the line is flat: every negative label counts as position 0, `[CLS]`. In the right strip there is no line. The model squeezes a label that is too large to `length`, **one behind the last token**, and tells its loss to
-# ignore exactly that number. So the notes are half right: a label behind the end is not moved into the text, it is left out.
-# In a batch, the others still count. If none is left, the loss is a mean over nothing:
+# In the left strip the line is flat: every negative label counts as position 0, `[CLS]`. In the right strip there is no
+# line. The model squeezes a label that is too large to `length`, **one behind the last token**, and tells its loss to
+# ignore exactly that number. So the notes are half right: a label behind the end is not moved into the text, it is left
+# out. In a batch, the others still count. If none is left, the loss is a mean over nothing:
 
 # %%
 two = tokenizer([row["question"]] * 2, [row["context"]] * 2, return_tensors="pt")
@@ -737,11 +756,12 @@ with torch.inference_mode():
 usual.item(), half.item(), none.item()
 
 # %% [markdown]
-# The first two are equal, because the two examples are the same and one of them was left out. The third is `nan`, and one step with it
-# ruins every weight of a model. So check your labels before you train: an answer that was cut away belongs to `[CLS]` (position 0,
-# *no answer here*), or out of the batch.
+# The first two are equal, because the two examples are the same and one of them was left out. The third is `nan`, and
+# one step with it ruins every weight of a model. So check your labels before you train: an answer that was cut away
+# belongs to `[CLS]` (position 0, *no answer here*), or out of the batch.
 #
-# Last, a trap in the head's width. Its two numbers are `num_labels=2`. A classifier takes any other number; this head doesn't:
+# Last, a trap in the head's width. Its two numbers are `num_labels=2`. A classifier takes any other number; this head
+# doesn't:
 
 # %%
 with lab.expect_error(ValueError):
@@ -751,10 +771,11 @@ with lab.expect_error(ValueError):
 
 # %% [markdown]
 # ### Exercise 7.7
-# Write `span_loss(start_logits, end_logits, starts, ends)`: the logits are `[batch, length]`, the labels `[batch]`. Treat the labels as
-# the library does: a negative one counts as position 0; one that is `length` or more is ignored, and is not counted in the mean. Take
-# the mean cross-entropy of the starts and that of the ends, each over its own labels that count, and return their average, a scalar tensor. In
-# each batch at least one start and one end count. For example, with all logits 0 and a length of 8, the loss is `log 8`, whatever the labels.
+# Write `span_loss(start_logits, end_logits, starts, ends)`: the logits are `[batch, length]`, the labels `[batch]`.
+# Treat the labels as the library does: a negative one counts as position 0; one that is `length` or more is ignored,
+# and is not counted in the mean. Take the mean cross-entropy of the starts and that of the ends, each over its own
+# labels that count, and return their average, a scalar tensor. In each batch at least one start and one end count. For
+# example, with all logits 0 and a length of 8, the loss is `log 8`, whatever the labels.
 
 # %% tags=["exercise"]
 def span_loss(
@@ -779,8 +800,8 @@ lab.check("7.7", span_loss)
 # %% [markdown]
 # ## 7.10 A head of your own
 # <!-- T125 -->
-# One of the notes ends with a classifier written by hand, `BertForCLS`. Here it is, nearly as it stands there. Before you run the cell
-# after it: what will happen when you save this model and load it again?
+# One of the notes ends with a classifier written by hand, `BertForCLS`. Here it is, nearly as it stands there. Before
+# you run the cell after it: what will happen when you save this model and load it again?
 
 # %%
 from torch import nn
@@ -818,12 +839,14 @@ with lab.expect_error(TypeError):
     as_noted(**texts)
 
 # %% [markdown]
-# It computes, and it can be trained. Three things stand in its way later. The number of labels is not in the config, so a saved model
-# can't be loaded without knowing it from elsewhere. `forward` wants one dictionary, so nothing that calls `model(**batch)` can use it: no
-# pipeline, no `Trainer`. And it returns a bare tuple. (Unlike the library's own classifier, it also leaves the pooler out and reads
-# `[CLS]` directly. That is a choice, not a mistake: you saw what this encoder's pooler is worth.)
+# It computes, and it can be trained. Three things stand in its way later. The number of labels is not in the config, so
+# a saved model can't be loaded without knowing it from elsewhere. `forward` wants one dictionary, so nothing that calls
+# `model(**batch)` can use it: no pipeline, no `Trainer`. And it returns a bare tuple. (Unlike the library's own
+# classifier, it also leaves the pooler out and reads `[CLS]` directly. That is a choice, not a mistake: you saw what
+# this encoder's pooler is worth.)
 #
-# The same head, made to fit the house. What a rebuilt model must know goes into the **config**; here the kind of pooling too:
+# The same head, made to fit the house. What a rebuilt model must know goes into the **config**; here the kind of
+# pooling too:
 
 # %%
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -846,8 +869,8 @@ class BertForTopics(BertPreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 # %% [markdown]
-# Now train it on the topics. To stay quick, the embeddings and the four lower layers are **frozen**; the two upper layers and the head
-# learn, for 28 steps of 16 texts: once through the data.
+# Now train it on the topics. To stay quick, the embeddings and the four lower layers are **frozen**; the two upper
+# layers and the head learn, for 28 steps of 16 texts: once through the data.
 
 # %%
 def untrained(pooling: str) -> BertForTopics:
@@ -913,8 +936,9 @@ right.grid(axis="y", visible=False)
 figure.suptitle("Untrained, a head is a blind guess; one pass over 460 texts later it isn't", x=0.01, ha="left");
 
 # %% [markdown]
-# On the left, the loss begins at log 8, about 2.1, where a blind guess among eight stands, and falls. On the right, the untrained head
-# does about as well as always giving the same answer. Trained, the model gets more than eight in ten of the new texts right.
+# On the left, the loss begins at log 8, about 2.1, where a blind guess among eight stands, and falls. On the right, the
+# untrained head does about as well as always giving the same answer. Trained, the model gets more than eight in ten of
+# the new texts right.
 #
 # Save, reload, compare. Before you run this: equal to how many decimals?
 
@@ -932,16 +956,17 @@ logging.set_verbosity_error()
 classify("The goalkeeper saved a penalty in the last minute of the final.")
 
 # %% [markdown]
-# Equal to the last bit, and a pipeline can use the class, because it takes what the tokenizer gives and returns what a classifier
-# returns. One thing is left: `AutoModelForSequenceClassification` does not know your class. Chapter 05 shows how a folder brings its own code.
+# Equal to the last bit, and a pipeline can use the class, because it takes what the tokenizer gives and returns what a
+# classifier returns. One thing is left: `AutoModelForSequenceClassification` does not know your class. Chapter 05 shows
+# how a folder brings its own code.
 
 # %% [markdown]
 # ## 7.11 [CLS] or the mean?
 # <!-- T125 -->
-# The notes take `[CLS]`. Is that the best vector for a head? A fair race needs the same budget for all, and more than one start. So:
-# the body is **frozen** altogether, each vector is computed once, and on each of the three stands the same linear head, trained for 150
-# steps from five seeds (another start, other batches). Two data sets: the topics, and six emotions. Before you run this: who wins, and
-# by how much?
+# The notes take `[CLS]`. Is that the best vector for a head? A fair race needs the same budget for all, and more than
+# one start. So: the body is **frozen** altogether, each vector is computed once, and on each of the three stands the
+# same linear head, trained for 150 steps from five seeds (another start, other batches). Two data sets: the topics, and
+# six emotions. Before you run this: who wins, and by how much?
 
 # %%
 emotion = lab.dataset("emotion")
@@ -994,10 +1019,10 @@ panels[0].set_ylabel("share of new texts right")
 figure.suptitle("Frozen body: the mean wins on both data sets", x=0.01, ha="left");
 
 # %% [markdown]
-# Each dot is one seed. The order is the same in both panels, and for the emotions the gap is
-# far larger than the wobble between seeds. (All three got the same learning rate; it was tuned for none of them.) So is the mean better than `[CLS]`? **For this body, while it is frozen.** It was trained to
-# make good means. If the upper layers may learn, they can change what `[CLS]` holds. One seed each, the training of
-# section 7.10:
+# Each dot is one seed. The order is the same in both panels, and for the emotions the gap is far larger than the wobble
+# between seeds. (All three got the same learning rate; it was tuned for none of them.) So is the mean better than
+# `[CLS]`? **For this body, while it is frozen.** It was trained to make good means. If the upper layers may learn, they
+# can change what `[CLS]` holds. One seed each, the training of section 7.10:
 
 # %%
 other = untrained("mean")
@@ -1005,15 +1030,16 @@ other_losses = fit(other)
 {"[CLS], two layers learn": f"{scores['trained']:.0%}", "mean, two layers learn": f"{accuracy(other):.0%}"}
 
 # %% [markdown]
-# Both are good now, and what lies between them is a handful of 116 texts: a single seed can't settle it. Which pooling is best is a
-# question to your body and your budget, and an afternoon with five seeds answers it.
+# Both are good now, and what lies between them is a handful of 116 texts: a single seed can't settle it. Which pooling
+# is best is a question to your body and your budget, and an afternoon with five seeds answers it.
 #
 # ### Exercise 7.8
-# `[CLS]` looks at one vector, the mean at all alike. Let the head decide. Complete `AttentionHead`: `forward(hidden, attention_mask)`
-# gets `hidden` `[texts, tokens, width]` and `attention_mask` `[texts, tokens]` of 1s and 0s. `self.score` gives each token one number;
-# a softmax over the **real** tokens of each text turns these into weights (padding gets exactly 0); the weighted sum of the vectors,
-# `[texts, width]`, goes through `self.classifier`. Return the logits `[texts, labels]`. For example, where `self.score` gives every token
-# the same number, the head sees the mean over the real tokens.
+# `[CLS]` looks at one vector, the mean at all alike. Let the head decide. Complete `AttentionHead`: `forward(hidden,
+# attention_mask)` gets `hidden` `[texts, tokens, width]` and `attention_mask` `[texts, tokens]` of 1s and 0s.
+# `self.score` gives each token one number; a softmax over the **real** tokens of each text turns these into weights
+# (padding gets exactly 0); the weighted sum of the vectors, `[texts, width]`, goes through `self.classifier`. Return
+# the logits `[texts, labels]`. For example, where `self.score` gives every token the same number, the head sees the
+# mean over the real tokens.
 
 # %% tags=["exercise"]
 class AttentionHead(nn.Module):
@@ -1040,9 +1066,9 @@ lab.check("7.8", AttentionHead)
 # %% [markdown]
 # ## 7.12 Thrown away or kept?
 # <!-- T126 -->
-# One of the notes asks why a *pretrained head* is discarded when you load `bert-base-uncased` as a classifier, and answers that the
-# checkpoint brings a classification head that doesn't suit. Look at one: our `masked-lm` plays the part of that checkpoint. Before you
-# run this: what head is in the file?
+# One of the notes asks why a *pretrained head* is discarded when you load `bert-base-uncased` as a classifier, and
+# answers that the checkpoint brings a classification head that doesn't suit. Look at one: our `masked-lm` plays the
+# part of that checkpoint. Before you run this: what head is in the file?
 
 # %%
 def status(report: dict) -> dict[str, str]:
@@ -1059,12 +1085,13 @@ model, report = AutoModelForSequenceClassification.from_pretrained(
 pd.Series(status(report), name="what became of it").to_frame()
 
 # %% [markdown]
-# There is no classification head to discard. What is unused is `cls.predictions`, the **language-model** head: it turns a vector into
-# 30,522 words, and no class of yours is a word. The new `classifier` is random because the file has nothing of that **name**. (Nor has
-# ours a pooler, which a language model doesn't need. That layer of the body is random too.)
+# There is no classification head to discard. What is unused is `cls.predictions`, the **language-model** head: it turns
+# a vector into 30,522 words, and no class of yours is a word. The new `classifier` is random because the file has
+# nothing of that **name**. (Nor has ours a pooler, which a language model doesn't need. That layer of the body is
+# random too.)
 #
-# So it is not a judgement about overfitting or usefulness, as the note supposes. It is a comparison of names. Test it: a next-sentence
-# head has two outputs, like a two-class classifier. Before you run this: will its weights be used?
+# So it is not a judgement about overfitting or usefulness, as the note supposes. It is a comparison of names. Test it:
+# a next-sentence head has two outputs, like a two-class classifier. Before you run this: will its weights be used?
 
 # %%
 here = Path(box.name, "next_sentence")
@@ -1079,9 +1106,10 @@ for renaming in (None, {r"^cls\.seq_relationship": "classifier"}):
         print("  ", weight, "|", fate)
 
 # %% [markdown]
-# The same shape, another name: thrown away. With the name translated, the library takes the same numbers without a question. It never
-# asks what they **mean**. Now the other way round, with a checkpoint that does have a trained classification head: our `emotion` model, six
-# labels. Before you run this: which of four requests leave the head alone?
+# The same shape, another name: thrown away. With the name translated, the library takes the same numbers without a
+# question. It never asks what they **mean**. Now the other way round, with a checkpoint that does have a trained
+# classification head: our `emotion` model, six labels. Before you run this: which of four requests leave the head
+# alone?
 
 # %%
 emotional = lab.checkpoint("emotion")
@@ -1104,14 +1132,15 @@ with lab.expect_error(RuntimeError):
     AutoModelForSequenceClassification.from_pretrained(emotional, revision=emotional.revision, num_labels=2)
 
 # %% [markdown]
-# The same width: kept. Another width: an error (the log, which we keep quiet here, holds the report that it speaks of), and with
-# `ignore_mismatched_sizes=True` a new random head. The second row is the dangerous one: a head for *sadness, joy, love, …* now says
-# *sunny, rainy, windy*, with all its old confidence.
+# The same width: kept. Another width: an error (the log, which we keep quiet here, holds the report that it speaks of),
+# and with `ignore_mismatched_sizes=True` a new random head. The second row is the dangerous one: a head for *sadness,
+# joy, love, …* now says *sunny, rainy, windy*, with all its old confidence.
 #
-# A quieter form of the same accident: your labels **are** the six emotions, but numbered in alphabetical order, as in exercise 7.4. The
-# checkpoint numbers them in another. What does that cost, and when should you keep a head at all? An experiment: the emotion model's
-# body is frozen, and only the head learns, on texts that the model was not trained on. Three starts: the **kept** head with its own
-# numbers; the kept head with **alphabetical** numbers; a **fresh** head. Before you run this: draw the three curves.
+# A quieter form of the same accident: your labels **are** the six emotions, but numbered in alphabetical order, as in
+# exercise 7.4. The checkpoint numbers them in another. What does that cost, and when should you keep a head at all? An
+# experiment: the emotion model's body is frozen, and only the head learns, on texts that the model was not trained on.
+# Three starts: the **kept** head with its own numbers; the kept head with **alphabetical** numbers; a **fresh** head.
+# Before you run this: draw the three curves.
 
 # %%
 judge = AutoModelForSequenceClassification.from_pretrained(emotional, revision=emotional.revision).eval()
@@ -1178,22 +1207,24 @@ assert mean_curves["kept", 6][0] > mean_curves["kept, other numbers", 6][0]
 pd.DataFrame(at).T.astype(float).rename_axis(["start", "texts"]).style.format("{:.0%}")
 
 # %% [markdown]
-# Read the left ends first. Without a single step the kept head is right about three times in four, about as often as a blind guess the fresh one, and
-# the kept head with other numbers almost never: it is as sure as ever, of the wrong numbers. No error, no warning. Then the right ends.
-# With a hundred texts all three meet: the knowledge is in the body, and a head of 2,310 numbers is learned again in a few dozen steps.
-# With six texts the kept head stays ahead, and yet training makes it **worse**: six examples teach it less than it knew. One note
-# says that a kept head helps when data are few, and is right; another fears that it overfits, and that happens to *any* head on six
-# texts. The cure is fewer steps or more texts, not a fresh head.
+# Read the left ends first. Without a single step the kept head is right about three times in four, about as often as a
+# blind guess the fresh one, and the kept head with other numbers almost never: it is as sure as ever, of the wrong
+# numbers. No error, no warning. Then the right ends. With a hundred texts all three meet: the knowledge is in the body,
+# and a head of 2,310 numbers is learned again in a few dozen steps. With six texts the kept head stays ahead, and yet
+# training makes it **worse**: six examples teach it less than it knew. One note says that a kept head helps when data
+# are few, and is right; another fears that it overfits, and that happens to *any* head on six texts. The cure is fewer
+# steps or more texts, not a fresh head.
 #
-# So: **keep** a head when your labels are its labels, by name **and** by number, above all when you have few examples or none.
-# **Replace** it when width or meaning differ; with some data it costs you little. And if the width is the same by chance, say so
-# yourself: give the head fresh weights. The library won't notice.
+# So: **keep** a head when your labels are its labels, by name **and** by number, above all when you have few examples
+# or none. **Replace** it when width or meaning differ; with some data it costs you little. And if the width is the same
+# by chance, say so yourself: give the head fresh weights. The library won't notice.
 #
 # ### Exercise 7.9
-# Write `loading_report(checkpoint, model)`: both map names of weights to shapes (tuples). Return a dictionary with four **sets** of
-# names: `"kept"` (in both, same shape), `"mismatched"` (in both, other shape), `"missing"` (only in the model), `"unexpected"` (only in
-# the checkpoint). For example, with `{"body": (4, 4), "head": (2, 4), "old": (3,)}` and `{"body": (4, 4), "head": (6, 4), "new": (3,)}`,
-# `"body"` is kept, `"head"` mismatched, `"new"` missing and `"old"` unexpected: shapes alone match nothing.
+# Write `loading_report(checkpoint, model)`: both map names of weights to shapes (tuples). Return a dictionary with four
+# **sets** of names: `"kept"` (in both, same shape), `"mismatched"` (in both, other shape), `"missing"` (only in the
+# model), `"unexpected"` (only in the checkpoint). For example, with `{"body": (4, 4), "head": (2, 4), "old": (3,)}` and
+# `{"body": (4, 4), "head": (6, 4), "new": (3,)}`, `"body"` is kept, `"head"` mismatched, `"new"` missing and `"old"`
+# unexpected: shapes alone match nothing.
 
 # %% tags=["exercise"]
 def loading_report(checkpoint: dict[str, tuple], model: dict[str, tuple]) -> dict[str, set[str]]:
@@ -1254,15 +1285,17 @@ lab.quiz("07")
 
 # %% [markdown]
 # ## Recap
-# - The suffix names the head, the auto tables know the exceptions, and a head's purpose gives its shape: a row for each text, each
-#   token, or each choice.
-# - `AutoModel` is the body, whole and without a head; the mean of its vectors is a good feature, its pooler only if somebody trained it.
-# - `num_labels` is the length of `id2label`, which wants `label2id` beside it; `problem_type` chooses the loss, and is better said than
-#   guessed; every other head's loss is cross-entropy over labels that aren't −100.
-# - Multiple choice wants `[batch, choices, length]` and gives one number for each choice; a question-answering label before the text
-#   counts as `[CLS]`, one behind it is ignored, and a batch of such labels gives `nan`.
-# - A head of your own is a class of twenty lines; put what it needs into the config, and it saves, loads and fits into a pipeline. On a
-#   frozen MiniLM the mean beat `[CLS]` on both data sets.
-# - Weights are matched by name and shape, never by meaning. Keep a head for the same labels; otherwise start a fresh one, and lose little.
+# - The suffix names the head, the auto tables know the exceptions, and a head's purpose gives its shape: a row for each
+#   text, each token, or each choice.
+# - `AutoModel` is the body, whole and without a head; the mean of its vectors is a good feature, its pooler only if
+#   somebody trained it.
+# - `num_labels` is the length of `id2label`, which wants `label2id` beside it; `problem_type` chooses the loss, and is
+#   better said than guessed; every other head's loss is cross-entropy over labels that aren't −100.
+# - Multiple choice wants `[batch, choices, length]` and gives one number for each choice; a question-answering label
+#   before the text counts as `[CLS]`, one behind it is ignored, and a batch of such labels gives `nan`.
+# - A head of your own is a class of twenty lines; put what it needs into the config, and it saves, loads and fits into
+#   a pipeline. On a frozen MiniLM the mean beat `[CLS]` on both data sets.
+# - Weights are matched by name and shape, never by meaning. Keep a head for the same labels; otherwise start a fresh
+#   one, and lose little.
 #
 # Next: chapter 08, PyTorch essentials, takes the training step apart that you used here.

@@ -1774,12 +1774,15 @@ lab.quiz("08")
 
 # %% [markdown]
 # ## Recap
-# - A linear layer is `x @ A.T + b`; dropout zeroes and rescales; the cross-entropy takes logits: a few lines each, equal to PyTorch's.
-# - Gradient descent is stable up to $2/\lambda_{max}$; one per cent beyond, the error grows without end and becomes `nan`.
-# - `backward` adds into `.grad`, `zero_grad` empties it, `step` uses it; pieces of a batch are divided by the number of all examples.
+# - A linear layer is `x @ A.T + b`; dropout zeroes and rescales; the cross-entropy takes logits: a few lines each,
+#   equal to PyTorch's.
+# - Gradient descent is stable up to $2/\lambda_{max}$; one per cent beyond, the error grows without end and becomes
+#   `nan`.
+# - `backward` adds into `.grad`, `zero_grad` empties it, `step` uses it; pieces of a batch are divided by the number of
+#   all examples.
 # - AdamW shrinks each weight by the same share in a step; in Adam with L2 a weight with large gradients escapes.
 # - Schedules count optimizer steps and have names of their own; warmup keeps Adam's first, full-sized steps small.
-# - `eval()` calms dropout and BatchNorm, `inference_mode()` drops the graph; a `DataLoader` takes its order, its padding, its workers and
-#   their seeds from its arguments.
+# - `eval()` calms dropout and BatchNorm, `inference_mode()` drops the graph; a `DataLoader` takes its order, its
+#   padding, its workers and their seeds from its arguments.
 #
 # Next: chapter 09, A training loop by hand, puts all of this to work on hotel reviews.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 09 The training loop by hand
 #
-# You take a file of hotel reviews and end with a trained classifier: every line between the two is yours, and every change
-# to it is measured.
+# You take a file of hotel reviews and end with a trained classifier: every line between the two is yours, and every
+# change to it is measured.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -18,8 +18,8 @@ import labs_utils as lab
 lab.start("09")
 
 # %% [markdown]
-# Guests write whether they liked a hotel. A model is to say which reviews are complaints. The notes do this with Chinese
-# reviews; here you choose the language. Change one word, and everything below runs in Chinese.
+# Guests write whether they liked a hotel. A model is to say which reviews are complaints. The notes do this with
+# Chinese reviews; here you choose the language. Change one word, and everything below runs in Chinese.
 
 # %%
 import os
@@ -52,9 +52,10 @@ table.head(3)
 table["label"].value_counts(normalize=True).rename("share").round(2)
 
 # %% [markdown]
-# A few rows are empty, and the tokenizer would stop at the first of them: pandas reads a gap as `nan`, which is a number.
-# The notes drop them with `dropna`. We drop them too, and look for what `dropna` can't see: a column that isn't there, a
-# label that is neither 0 nor 1. Such a row stops you anyway, but an hour later, on a GPU, with a message about tensors.
+# A few rows are empty, and the tokenizer would stop at the first of them: pandas reads a gap as `nan`, which is a
+# number. The notes drop them with `dropna`. We drop them too, and look for what `dropna` can't see: a column that isn't
+# there, a label that is neither 0 nor 1. Such a row stops you anyway, but an hour later, on a GPU, with a message about
+# tensors.
 
 # %%
 def read_reviews(path: Path) -> pd.DataFrame:
@@ -100,8 +101,8 @@ for name, text in bad_files.items():
         read_reviews(bad)
 
 # %% [markdown]
-# Each names the file, the row or the column, and the cure. A torch `Dataset` needs only two more methods: how long it is,
-# and what is at an index.
+# Each names the file, the row or the column, and the cure. A torch `Dataset` needs only two more methods: how long it
+# is, and what is at an index.
 
 # %%
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
@@ -123,9 +124,9 @@ reviews = Reviews(path)
 reviews[0]
 
 # %% [markdown]
-# Nine of ten rows are for training, the tenth is held back: `random_split`. The notes split without a seed, so that every
-# run is measured on other rows, and one run's exam is another run's lesson. Ours gets a generator of its own. And it
-# refuses to hold back nothing.
+# Nine of ten rows are for training, the tenth is held back: `random_split`. The notes split without a seed, so that
+# every run is measured on other rows, and one run's exam is another run's lesson. Ours gets a generator of its own. And
+# it refuses to hold back nothing.
 
 # %%
 def split(dataset: Dataset, seed: int = 42) -> list[Subset]:
@@ -149,8 +150,8 @@ valid_labels = [label for _, label in validset]
 sum(train_labels) / len(train_labels), sum(valid_labels) / len(valid_labels)
 
 # %% [markdown]
-# No review is in both, and the second call gives the same split. The share of positive reviews is similar in both parts,
-# but not equal: the split was random.
+# No review is in both, and the second call gives the same split. The share of positive reviews is similar in both
+# parts, but not equal: the split was random.
 #
 # The `DataLoader` draws a batch of `(text, label)` pairs. A **collate function** makes tensors of it. This one is the
 # notes': every text becomes exactly 128 tokens long. Before you run this: in a batch of 32 reviews, what share of the
@@ -209,9 +210,9 @@ lab.check("9.1", majority_share)
 # %% [markdown]
 # ## 9.2 The loop
 # <!-- T141 -->
-# While you build machinery, you want answers in a second. So here is a **practice model**: a BERT with one layer of width
-# 32 and random weights. It knows nothing. But the loop can't tell: to the loop, a model is something that takes a batch and
-# returns a loss.
+# While you build machinery, you want answers in a second. So here is a **practice model**: a BERT with one layer of
+# width 32 and random weights. It knows nothing. But the loop can't tell: to the loop, a model is something that takes a
+# batch and returns a loss.
 
 # %%
 from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -230,8 +231,8 @@ output = model(**batch.to(device))
 output.loss.item(), tuple(output.logits.shape)
 
 # %% [markdown]
-# The batch carries `labels`, so the model computes the loss by itself. Which loss, and is it right? Before you run this:
-# what loss does a model have that gives both classes the probability one half?
+# The batch carries `labels`, so the model computes the loss by itself. Which loss, and is it right? Before you run
+# this: what loss does a model have that gives both classes the probability one half?
 
 # %%
 by_hand = torch.nn.functional.cross_entropy(output.logits, batch["labels"])
@@ -240,8 +241,8 @@ f"by hand {by_hand:.4f}, a coin {torch.tensor(2.0).log():.4f}"
 
 # %% [markdown]
 # Cross-entropy, and near ln 2: an untrained model tosses a coin. Now the two loops, measuring first, as the notes write
-# them, with two repairs. `.to(device)` works on every machine; the notes' last lines say `.cuda()` without asking, and stop
-# on a laptop. And the loader is an argument, no global variable.
+# them, with two repairs. `.to(device)` works on every machine; the notes' last lines say `.cuda()` without asking, and
+# stop on a laptop. And the loader is an argument, no global variable.
 
 # %%
 def evaluate(model, loader) -> float:
@@ -291,8 +292,8 @@ optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
 train_plainly(model, optimizer, loader, valid_loader, epochs=2, log_every=10)
 
 # %% [markdown]
-# (Each `loss` line is one batch. The notes' learning rate is 2e-5, right for a pretrained model. Ours starts from nothing,
-# so it may take larger steps.)
+# (Each `loss` line is one batch. The notes' learning rate is 2e-5, right for a pretrained model. Ours starts from
+# nothing, so it may take larger steps.)
 #
 # The loss falls, and most of the reviews are right. Is that good? Ask the model itself, in the words of a guest.
 
@@ -316,11 +317,11 @@ for text in asked:
     print(f"{predict(model, text):15} {text}")
 
 # %% [markdown]
-# It says *positive* to everything. That's where its accuracy comes from: exercise 9.1's number, no more. Section 9.3 makes
-# such a model visible.
+# It says *positive* to everything. That's where its accuracy comes from: exercise 9.1's number, no more. Section 9.3
+# makes such a model visible.
 #
-# First a question about the two mode lines. Before you run this: the same batch, twice through the same model. Is the loss
-# the same?
+# First a question about the two mode lines. Before you run this: the same batch, twice through the same model. Is the
+# loss the same?
 
 # %%
 batch = next(iter(valid_loader)).to(device)
@@ -331,8 +332,8 @@ with torch.inference_mode():
 
 # %% [markdown]
 # In `train` mode dropout switches other units off each time; in `eval` mode the loss is a property of the model. If you
-# forget `train()` at the start of an epoch, everything after the first evaluation trains without dropout, and nothing tells
-# you.
+# forget `train()` at the start of an epoch, everything after the first evaluation trains without dropout, and nothing
+# tells you.
 #
 # ### Exercise 9.2
 # Write `training_step(model, batch, optimizer)`: one step of the loop, with the mode, on a batch that is on the right
@@ -358,10 +359,10 @@ lab.check("9.2", training_step)
 # `lab.hint("9.2")` helps.
 #
 # ### Exercise 9.3
-# Write `mean_loss(model, loader)`: the mean loss **per example** over all batches, as a `float`, measured in `eval` mode
-# and without gradients. `batch["labels"]` tells how many examples a batch has; the last batch is often smaller. Leave the
-# model in the mode in which you found it (`model.training` is a bool). For example, a batch of 3 with the loss 1.0 and a
-# batch of 1 with the loss 5.0 give `2.0`.
+# Write `mean_loss(model, loader)`: the mean loss **per example** over all batches, as a `float`, measured in `eval`
+# mode and without gradients. `batch["labels"]` tells how many examples a batch has; the last batch is often smaller.
+# Leave the model in the mode in which you found it (`model.training` is a bool). For example, a batch of 3 with the
+# loss 1.0 and a batch of 1 with the loss 5.0 give `2.0`.
 
 # %% tags=["exercise"]
 def mean_loss(model, loader) -> float:
@@ -388,8 +389,8 @@ lab.check("9.3", mean_loss)
 # %% [markdown]
 # ## 9.3 What accuracy hides
 # <!-- T142 -->
-# The practice model is right on most reviews and finds no complaint. One number can't say that. Sort its answers into four
-# boxes: truth by answer. Before you run this: which two boxes will be empty?
+# The practice model is right on most reviews and finds no complaint. One number can't say that. Sort its answers into
+# four boxes: truth by answer. Before you run this: which two boxes will be empty?
 
 # %%
 def answers(model, loader) -> tuple[torch.Tensor, torch.Tensor]:
@@ -417,9 +418,9 @@ pd.DataFrame(boxes, index=["is negative", "is positive"], columns=["called negat
 #
 # ### Exercise 9.4
 # Write `scores(truth, guess, target)`: two lists of labels, and the label that you look for. Return a dict with
-# `"precision"`, `"recall"` and `"f1"`, from 0 to 1; 0/0 counts as 0. No library, no tensors. For example, `scores([0, 0, 1,
-# 1], [0, 1, 1, 1], 0)` gives precision 1.0 (one called, and rightly), recall 0.5 (one of two found) and an F1 of two
-# thirds.
+# `"precision"`, `"recall"` and `"f1"`, from 0 to 1; 0/0 counts as 0. No library, no tensors. For example, `scores([0,
+# 0, 1, 1], [0, 1, 1, 1], 0)` gives precision 1.0 (one called, and rightly), recall 0.5 (one of two found) and an F1 of
+# two thirds.
 
 # %% tags=["exercise"]
 def scores(truth: list, guess: list, target) -> dict[str, float]:
@@ -440,8 +441,8 @@ lab.check("9.4", scores)
 # %% [markdown]
 # `lab.hint("9.4")` helps.
 #
-# With tensors the same takes a few lines. To see the numbers at work, take guesses that are partly right: the truth with
-# every fourth answer turned round.
+# With tensors the same takes a few lines. To see the numbers at work, take guesses that are partly right: the truth
+# with every fourth answer turned round.
 
 # %%
 def four_numbers(truth: torch.Tensor, guess: torch.Tensor, target: int) -> dict[str, float]:
@@ -468,8 +469,8 @@ for name, guess in contenders.items():
     assert all(abs(mine - theirs) < 1e-12 for mine, theirs in zip(numbers.loc[name], expected))
 
 # %% [markdown]
-# By hand and by scikit-learn: the same to the last digits. Mind its `pos_label`: *positive* in "true positive" is the class
-# that you look for, and scikit-learn takes 1 unless you say otherwise.
+# By hand and by scikit-learn: the same to the last digits. Mind its `pos_label`: *positive* in "true positive" is the
+# class that you look for, and scikit-learn takes 1 unless you say otherwise.
 
 # %%
 axes = numbers.T.plot.bar(figsize=(7.2, 3.4), rot=0, width=0.75)
@@ -479,11 +480,11 @@ axes.grid(axis="x", visible=False)
 axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.1));
 
 # %% [markdown]
-# Look at the first group of bars, then at the other three. In accuracy the three "models" are close; in recall, one finds
-# about three complaints in four and the others none.
+# Look at the first group of bars, then at the other three. In accuracy the three "models" are close; in recall, one
+# finds about three complaints in four and the others none.
 #
-# With several classes, F1 is averaged. The notes name two ways. *Macro*: every class counts the same. *Micro*: every review
-# counts the same. Before you run this: for single-label classification, which other measure is micro-F1?
+# With several classes, F1 is averaged. The notes name two ways. *Macro*: every class counts the same. *Micro*: every
+# review counts the same. Before you run this: for single-label classification, which other measure is micro-F1?
 
 # %%
 for average in ("micro", "macro", "weighted"):
@@ -492,8 +493,8 @@ for average in ("micro", "macro", "weighted"):
 assert abs(f1_score(labels, partly, average="micro") - accuracy_score(labels, partly)) < 1e-12
 
 # %% [markdown]
-# Micro-F1 *is* accuracy, under another name. Macro-F1 halves the score of the model that ignores a class: it is the one to
-# watch when classes differ in size.
+# Micro-F1 *is* accuracy, under another name. Macro-F1 halves the score of the model that ignores a class: it is the one
+# to watch when classes differ in size.
 
 # %% [markdown]
 # ## 9.4 Stop computing padding
@@ -536,12 +537,12 @@ figure.suptitle("Dynamic padding: the larger the batch, the less it saves; group
 
 # %% [markdown]
 # Look at the blue line: in a large batch there is nearly always one long review, and all the others are padded to it.
-# Grouped, the orange line hardly falls. And compare the panels: the longer the texts, the less there is to win, and Chinese
-# reviews have more tokens. (For the language that you did not choose the lengths are estimated: about one token a character
-# in Chinese, a third more tokens than words in English.)
+# Grouped, the orange line hardly falls. And compare the panels: the longer the texts, the less there is to win, and
+# Chinese reviews have more tokens. (For the language that you did not choose the lengths are estimated: about one token
+# a character in Chinese, a third more tokens than words in English.)
 #
-# Do saved tokens mean saved time? Now it has to be the real model. The same 48 reviews, three ways, one training step per
-# batch of 8:
+# Do saved tokens mean saved time? Now it has to be the real model. The same 48 reviews, three ways, one training step
+# per batch of 8:
 
 # %%
 import time
@@ -586,10 +587,10 @@ assert times_less["times fewer tokens"].is_monotonic_increasing
 padding.join(times_less).round(2)
 
 # %% [markdown]
-# Time follows tokens, more or less. In English dynamic padding takes about half the time of 128 each, and grouping saves
-# more. On Chinese reviews dynamic padding alone gives less, because more of them come near to 128 tokens; there grouping is
-# what pays. Measure *your* texts: the drawing above takes a second. Is anything lost? Padded or not, the answer should be
-# the same:
+# Time follows tokens, more or less. In English dynamic padding takes about half the time of 128 each, and grouping
+# saves more. On Chinese reviews dynamic padding alone gives less, because more of them come near to 128 tokens; there
+# grouping is what pays. Measure *your* texts: the drawing above takes a second. Is anything lost? Padded or not, the
+# answer should be the same:
 
 # %%
 model.eval()
@@ -604,10 +605,10 @@ f"largest difference of a logit: {(wide - narrow).abs().max().item():.0e}"
 #
 # ### Exercise 9.5
 # Write `group(lengths, size)`: `lengths` are the lengths of the texts in tokens. Return a list of batches; a batch is a
-# list of at most `size` indices into `lengths`. Each index occurs exactly once, there are as few batches as possible, and
-# texts of similar length stand together, so that little is padded. For example, `group([9, 2, 8, 3], 2)` gives `[[1, 3],
-# [2, 0]]`, in any order: one batch of 2 and 3 tokens, one of 8 and 9. If `size` does not divide the number of texts, one
-# batch is smaller: the one with the shortest texts, or the one with the longest.
+# list of at most `size` indices into `lengths`. Each index occurs exactly once, there are as few batches as possible,
+# and texts of similar length stand together, so that little is padded. For example, `group([9, 2, 8, 3], 2)` gives
+# `[[1, 3], [2, 0]]`, in any order: one batch of 2 and 3 tokens, one of 8 and 9. If `size` does not divide the number of
+# texts, one batch is smaller: the one with the shortest texts, or the one with the longest.
 
 # %% tags=["exercise"]
 def group(lengths: list[int], size: int) -> list[list[int]]:
@@ -623,8 +624,8 @@ lab.check("9.5", group)
 # %% [markdown]
 # `lab.hint("9.5")` helps.
 #
-# Sorting *all* texts has a price: the model would see all short reviews first. So shuffle, sort within large pieces, and
-# shuffle the batches. A `DataLoader` takes such a list of lists of indices as its `batch_sampler`.
+# Sorting *all* texts has a price: the model would see all short reviews first. So shuffle, sort within large pieces,
+# and shuffle the batches. A `DataLoader` takes such a list of lists of indices as its `batch_sampler`.
 
 # %%
 def grouped_batches(lengths: list[int], size: int, generator: torch.Generator) -> list[list[int]]:
@@ -646,9 +647,9 @@ f"{len(batches)} batches; {sum(in_order) / cost(in_order, 8):.0%} of their token
 # ## 9.5 Training in earnest
 # <!-- T144 -->
 # Now the pretrained encoder, with three additions to the notes' loop. A **schedule** lets the learning rate rise from 0
-# (*warmup*: the new head is random, and its first gradients with it) and then fall to 0. **Clipping** shortens a gradient
-# that is too long. A **progress bar** and a **live curve** show that something happens. And the optimizer is AdamW;
-# `fused=True` updates all weights in one pass, several times faster on a CPU.
+# (*warmup*: the new head is random, and its first gradients with it) and then fall to 0. **Clipping** shortens a
+# gradient that is too long. A **progress bar** and a **live curve** show that something happens. And the optimizer is
+# AdamW; `fused=True` updates all weights in one pass, several times faster on a CPU.
 #
 # First `fused`, on five million weights. Before you run this: how many times faster?
 
@@ -668,8 +669,8 @@ def update_time(fused: bool) -> float:
 f"fused on the CPU: {update_time(fused=False) / update_time(fused=True):.0f} times faster"
 
 # %% [markdown]
-# Now everything together. Before you run the loop: with 80 steps and a tenth of warmup, at which step is the learning rate
-# highest?
+# Now everything together. Before you run the loop: with 80 steps and a tenth of warmup, at which step is the learning
+# rate highest?
 
 # %%
 from transformers import get_scheduler
@@ -705,9 +706,9 @@ for step, batch in enumerate(bar):
     bar.set_postfix(loss=f"{loss.item():.2f}")
 
 # %% [markdown]
-# (The bar moves in a notebook; a static page leaves it out.) The middle panel is the schedule: up, then down. On the right,
-# the length of the gradient before clipping: everything above 1 was shortened to 1. On the left, the loss of each batch. It
-# jumps, because each batch is another exam of 8 questions. A running mean shows the way:
+# (The bar moves in a notebook; a static page leaves it out.) The middle panel is the schedule: up, then down. On the
+# right, the length of the gradient before clipping: everything above 1 was shortened to 1. On the left, the loss of
+# each batch. It jumps, because each batch is another exam of 8 questions. A running mean shows the way:
 
 # %%
 history = pd.DataFrame(curve.data)
@@ -730,22 +731,22 @@ print(f"clipped: {(history['gradient norm before clipping'] > 1).mean():.0%} of 
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# Compare the last row with the first. Now complaints are found; not all of them, after one epoch on a few hundred reviews,
-# many of them ironic. The two sentences from above:
+# Compare the last row with the first. Now complaints are found; not all of them, after one epoch on a few hundred
+# reviews, many of them ironic. The two sentences from above:
 
 # %%
 for text in [*asked, "", "🙂", "very " * 10_000]:
     print(f"{predict(model, text):15} {text[:60]!r}, {len(text):,} characters")
 
 # %% [markdown]
-# Empty text gets a sentence, no traceback. The ten thousand words are cut to 128 tokens. The last two get a label, and it
-# means nothing: the model has two words and must say one of them.
+# Empty text gets a sentence, no traceback. The ten thousand words are cut to 128 tokens. The last two get a label, and
+# it means nothing: the model has two words and must say one of them.
 #
 # ### Exercise 9.6
 # Write `clip(gradients, max_norm)`: `gradients` is a list of tensors of any shapes. Their **common** norm is the square
 # root of the sum of the squares of all their numbers. Where it is larger than `max_norm`, scale all of them by the same
-# factor, **in place**, so that it becomes `max_norm`; otherwise change nothing. Return the norm *before*, as a `float`. For
-# example, `[tensor([3.0]), tensor([4.0])]` with 1.0 returns `5.0`, and the tensors become 0.6 and 0.8.
+# factor, **in place**, so that it becomes `max_norm`; otherwise change nothing. Return the norm *before*, as a `float`.
+# For example, `[tensor([3.0]), tensor([4.0])]` with 1.0 returns `5.0`, and the tensors become 0.6 and 0.8.
 
 # %% tags=["exercise"]
 def clip(gradients: list[torch.Tensor], max_norm: float) -> float:
@@ -783,8 +784,8 @@ lab.heatmap(
 # %% [markdown]
 # The diagonal is right. Rows are the truth: each row adds up to the reviews of its class.
 #
-# Now sort the held-back reviews by their loss. The loss of **one** review needs `reduction="none"`; it is large where the
-# model was sure and wrong. Before you run this: what will the reviews at the top have in common?
+# Now sort the held-back reviews by their loss. The loss of **one** review needs `reduction="none"`; it is large where
+# the model was sure and wrong. Before you run this: what will the reviews at the top have in common?
 
 # %%
 losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")  # [reviews]
@@ -803,10 +804,10 @@ axes.set(xlabel="reviews, hardest first (%)", ylabel="share of the whole loss (%
 axes.set_title(f"The hardest fifth of the reviews makes {share.iloc[len(errors) // 5]:.0%} of the loss");
 
 # %% [markdown]
-# Look how steeply the curve starts: most of the loss comes from a few reviews. So reading twenty is worth more than another
-# epoch. Ask of each: is the **label** wrong? Would *you* be sure? Irony, praise of what was missing, a twist in the last
-# sentence? Or a word that the model takes for a sign, wherever it stands? Each answer asks for another cure: correct the
-# data, collect more of this kind, or live with it.
+# Look how steeply the curve starts: most of the loss comes from a few reviews. So reading twenty is worth more than
+# another epoch. Ask of each: is the **label** wrong? Would *you* be sure? Irony, praise of what was missing, a twist in
+# the last sentence? Or a word that the model takes for a sign, wherever it stands? Each answer asks for another cure:
+# correct the data, collect more of this kind, or live with it.
 #
 # Some of these errors are a matter of taste. The model calls a review a complaint when P(negative) > 0.5, but nothing
 # forces you to draw the line there:
@@ -822,13 +823,13 @@ axes.set_title("A lower line finds more complaints, and cries wolf more often");
 
 # %% [markdown]
 # Follow recall from right to left: it only rises. Precision mostly pays for it. (At the far right nothing is called a
-# complaint any more, and 0/0 counts as 0.) Where to draw the line depends on what a missed complaint costs you. And draw it
-# on reviews that you then don't use to report your score.
+# complaint any more, and 0/0 counts as 0.) Where to draw the line depends on what a missed complaint costs you. And
+# draw it on reviews that you then don't use to report your score.
 #
 # ### Exercise 9.7
-# Write `confusion(truth, guess, classes)`: `truth` and `guess` are lists of labels, `classes` lists the labels in the order
-# of the rows and columns. Return a list of rows; `matrix[i][j]` counts where the truth is `classes[i]` and the guess
-# `classes[j]`. For example, `confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])` gives `[[1, 1], [0, 1]]`.
+# Write `confusion(truth, guess, classes)`: `truth` and `guess` are lists of labels, `classes` lists the labels in the
+# order of the rows and columns. Return a list of rows; `matrix[i][j]` counts where the truth is `classes[i]` and the
+# guess `classes[j]`. For example, `confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])` gives `[[1, 1], [0, 1]]`.
 
 # %% tags=["exercise"]
 def confusion(truth: list, guess: list, classes: list) -> list[list[int]]:
@@ -847,9 +848,9 @@ lab.check("9.7", confusion)
 # %% [markdown]
 # ## 9.7 The same run twice
 # <!-- T146 -->
-# Is a change an improvement, or luck? You can only tell if the same run gives the same result. Three things in a run are
-# random: the first weights, the order of the batches, and dropout. Each gets its own seed here. Before you run this: are
-# two runs with equal seeds equal to the last bit, or only nearly?
+# Is a change an improvement, or luck? You can only tell if the same run gives the same result. Three things in a run
+# are random: the first weights, the order of the batches, and dropout. Each gets its own seed here. Before you run
+# this: are two runs with equal seeds equal to the last bit, or only nearly?
 
 # %%
 short = Subset(trainset, range(min(320, len(trainset))))
@@ -896,16 +897,16 @@ axes.set_title("The same seeds: no difference at all. Any other seed: another ru
 axes.legend(fontsize=9, loc="upper left");
 
 # %% [markdown]
-# The black line is the second run: zero at every step. Each of the others has only **one** seed changed. (The order moves
-# the loss most, because at each step another batch is measured.) Three things follow:
+# The black line is the second run: zero at every step. Each of the others has only **one** seed changed. (The order
+# moves the loss most, because at each step another batch is measured.) Three things follow:
 #
-# - One call at the top of a script (`torch.manual_seed`, or `set_seed` of transformers, which also seeds Python and NumPy)
-#   is enough for a script that always does the same. But it is *one* stream of numbers: draw one more number anywhere, and
-#   all later ones move. Generators of their own keep the three apart.
-# - Equal means: on this machine, with these versions and this number of threads. Another processor may add up in another
-#   order, and on a GPU you need `torch.use_deterministic_algorithms(True)` as well.
-# - A difference between two settings means something only if it is larger than the difference between two seeds. Run each
-#   setting several times.
+# - One call at the top of a script (`torch.manual_seed`, or `set_seed` of transformers, which also seeds Python and
+#   NumPy) is enough for a script that always does the same. But it is *one* stream of numbers: draw one more number
+#   anywhere, and all later ones move. Generators of their own keep the three apart.
+# - Equal means: on this machine, with these versions and this number of threads. Another processor may add up in
+#   another order, and on a GPU you need `torch.use_deterministic_algorithms(True)` as well.
+# - A difference between two settings means something only if it is larger than the difference between two seeds. Run
+#   each setting several times.
 
 # %%
 from transformers import set_seed
@@ -924,8 +925,8 @@ assert torch.rand(1).item() == drawn != later
 # Long runs get interrupted: the power, the time limit of a cluster, a closed laptop. You want to go on, and to end with
 # **exactly** the model that you would have had. Write down what you must save for that. Most people say: the weights.
 #
-# First the plan. If you make the whole list of batches from a seed, then the place in the run is a single number: how many
-# steps are done.
+# First the plan. If you make the whole list of batches from a seed, then the place in the run is a single number: how
+# many steps are done.
 
 # %%
 def plan_batches(rows: int, size: int, epochs: int, seed: int = 42) -> list[list[int]]:
@@ -937,8 +938,8 @@ def plan_batches(rows: int, size: int, epochs: int, seed: int = 42) -> list[list
 plan_batches(rows=5, size=2, epochs=2)
 
 # %% [markdown]
-# Then saving. A crash can come *while* you write the file. Before you run this: what is left of a checkpoint of which only
-# the first half was written?
+# Then saving. A crash can come *while* you write the file. Before you run this: what is left of a checkpoint of which
+# only the first half was written?
 
 # %%
 half = Path(folder.name, "half.pt")
@@ -949,12 +950,13 @@ with lab.expect_error(RuntimeError):
 
 # %% [markdown]
 # Nothing. And if it was written over the old one, that is gone too. There is one move that can't be cut in two:
-# `os.replace(one, other)` puts the file `one` into the place of `other`. Whoever looks sees the old file or the new one.
+# `os.replace(one, other)` puts the file `one` into the place of `other`. Whoever looks sees the old file or the new
+# one.
 #
 # ### Exercise 9.8
-# Write `save_safely(state, path)`: save `state` with `torch.save` so that at every moment `path` is either the old file,
-# whole, or the new one, whole. When saving fails half-way, the error must reach the caller, and the old file must still be
-# there. `path` is a `Path`; its folder exists. After a success, nothing else may be left in the folder.
+# Write `save_safely(state, path)`: save `state` with `torch.save` so that at every moment `path` is either the old
+# file, whole, or the new one, whole. When saving fails half-way, the error must reach the caller, and the old file must
+# still be there. `path` is a `Path`; its folder exists. After a success, nothing else may be left in the folder.
 
 # %% tags=["exercise"]
 def save_safely(state: dict, path: Path) -> None:
@@ -1016,8 +1018,9 @@ def train(path: Path, dataset: Dataset, epochs: int = 2, save_every: int = 5, cr
     return model
 
 # %% [markdown]
-# One run goes through. The other is interrupted in its thirteenth step, in the middle of the second epoch, when the last
-# checkpoint is from step 10. Then the same call again. Before you run this: will the two models be equal, or close?
+# One run goes through. The other is interrupted in its thirteenth step, in the middle of the second epoch, when the
+# last checkpoint is from step 10. Then the same call again. Before you run this: will the two models be equal, or
+# close?
 
 # %%
 uninterrupted = train(Path(folder.name, "whole.pt"), short)
@@ -1032,8 +1035,8 @@ assert equal(uninterrupted, resumed) or device.type != "cpu"
 equal(uninterrupted, resumed)
 
 # %% [markdown]
-# Equal, bit for bit. One line of `train` is easy to miss: the loader's own `generator`, although nothing is shuffled there.
-# Before you run this: does it cost a random number to *begin* a loop over a `DataLoader`?
+# Equal, bit for bit. One line of `train` is easy to miss: the loader's own `generator`, although nothing is shuffled
+# there. Before you run this: does it cost a random number to *begin* a loop over a `DataLoader`?
 
 # %%
 for generator in (None, torch.Generator()):
@@ -1042,8 +1045,9 @@ for generator in (None, torch.Generator()):
     print("the global random state", "stays" if torch.equal(state, torch.get_rng_state()) else "moves")
 
 # %% [markdown]
-# It does, and dropout draws from the same stream. The resumed run begins one loop more than the uninterrupted one, right
-# after the state was put back: without a generator of its own the loader would shift everything that dropout draws.
+# It does, and dropout draws from the same stream. The resumed run begins one loop more than the uninterrupted one,
+# right after the state was put back: without a generator of its own the loader would shift everything that dropout
+# draws.
 #
 # What if you forget a part? Replace one part of the checkpoint at a time by what a new run begins with, and resume.
 
@@ -1076,8 +1080,8 @@ differences
 
 # %% [markdown]
 # The uppermost bar has no length: nothing forgotten, no difference. Every other checkpoint loads without a complaint,
-# trains on with a nice curve, and ends elsewhere. You would never notice. (For *random state*, *optimizer* and *scheduler*
-# we put in those from after the first step, for *step* a 0.)
+# trains on with a nice curve, and ends elsewhere. You would never notice. (For *random state*, *optimizer* and
+# *scheduler* we put in those from after the first step, for *step* a 0.)
 
 # %% [markdown]
 # ## 9.9 The same loop with Accelerate
@@ -1145,8 +1149,8 @@ print(f"{len(mine)} losses, largest difference {max(abs(a - b) for a, b in zip(m
 
 # %% [markdown]
 # That is all: one `Accelerator`, one `prepare` with everything in it, no `.to(device)`, `accelerator.backward`,
-# `accelerator.clip_grad_norm_`. (If you build the model on the device, as `practice_model` does, `prepare` finds it there.)
-# The losses are the same.
+# `accelerator.clip_grad_norm_`. (If you build the model on the device, as `practice_model` does, `prepare` finds it
+# there.) The losses are the same.
 #
 # The notes use `prepare` in three ways that don't work. They call it with nothing; they write `from accelerate import
 # accelerator`; and they pass `device="cuda"`. Run all three:
@@ -1163,10 +1167,10 @@ with lab.expect_error(TypeError):
     accelerator.prepare(device="cuda")
 
 # %% [markdown]
-# `prepare` returns what you gave it, made ready; with nothing there is nothing to return. `accelerator`, in small letters,
-# is the file that the class lives in. And the device is chosen when the `Accelerator` is made: the best one there is. It
-# stands in `accelerator.device`. (`Accelerator(cpu=True)` asks for the CPU; it must be the first `Accelerator` of the
-# process.)
+# `prepare` returns what you gave it, made ready; with nothing there is nothing to return. `accelerator`, in small
+# letters, is the file that the class lives in. And the device is chosen when the `Accelerator` is made: the best one
+# there is. It stands in `accelerator.device`. (`Accelerator(cpu=True)` asks for the CPU; it must be the first
+# `Accelerator` of the process.)
 #
 # The notes' fourth use is the quiet one: `batch = accelerator.prepare(batch)` in the loop, "to move it to the device".
 # Before you run this: what does `prepare` do with a dictionary?
@@ -1181,9 +1185,9 @@ assert next(iter(ready_loader))["labels"].device.type == accelerator.device.type
 type(ready_loader).__name__, type(ready_optimizer).__name__, ready_optimizer.optimizer is optimizer
 
 # %% [markdown]
-# Nothing: it hands a dictionary back untouched, on whatever device it is. The prepared **loader** moves the batches. The
-# last line answers two more claims of the notes: Accelerate neither chooses an optimizer (it wraps yours) nor adapts the
-# batch size to the hardware:
+# Nothing: it hands a dictionary back untouched, on whatever device it is. The prepared **loader** moves the batches.
+# The last line answers two more claims of the notes: Accelerate neither chooses an optimizer (it wraps yours) nor
+# adapts the batch size to the hardware:
 
 # %%
 ready_loader.total_batch_size, len(next(iter(ready_loader))["labels"])
@@ -1205,11 +1209,11 @@ assert torch.allclose(ratio, torch.full_like(ratio, 4.0))
 ratio.mean().item()
 
 # %% [markdown]
-# `loss.backward()` makes gradients four times too large here, and in fp16 it would leave out the scaling that keeps small
-# gradients alive. Nothing complains. `accelerator.backward(loss)` knows what was asked for.
+# `loss.backward()` makes gradients four times too large here, and in fp16 it would leave out the scaling that keeps
+# small gradients alive. Nothing complains. `accelerator.backward(loss)` knows what was asked for.
 #
-# Accelerate can save and resume as well: `save_state` writes the states of all that was prepared, and the random states.
-# Your own step count it doesn't know; hand it over.
+# Accelerate can save and resume as well: `save_state` writes the states of all that was prepared, and the random
+# states. Your own step count it doesn't know; hand it over.
 
 # %%
 accelerator = Accelerator()
@@ -1219,7 +1223,8 @@ accelerator.load_state(saved_in)
 sorted(file.name for file in Path(saved_in).iterdir())
 
 # %% [markdown]
-# Chapter 14 uses Accelerate on several processes; chapter 10 hands the whole loop to the `Trainer`, which is built on it.
+# Chapter 14 uses Accelerate on several processes; chapter 10 hands the whole loop to the `Trainer`, which is built on
+# it.
 #
 # ## What changed since the notes
 #
@@ -1265,15 +1270,15 @@ lab.quiz("09")
 # ## Recap
 # - A `Dataset` tells its length and what is at an index, a collate function makes a batch; what is wrong with a file is
 #   said before training, with the row and the cure.
-# - The loop: train mode, zero the gradients, loss, backward, step; measuring needs eval mode and no gradients; predicting
-#   is the same for one text.
-# - Accuracy hides a class that is never found; precision, recall and F1 of *that* class don't, and all of them come from
-#   four boxes.
+# - The loop: train mode, zero the gradients, loss, backward, step; measuring needs eval mode and no gradients;
+#   predicting is the same for one text.
+# - Accuracy hides a class that is never found; precision, recall and F1 of *that* class don't, and all of them come
+#   from four boxes.
 # - Pad to the batch's longest text and group by length; warm up, then let the learning rate fall; clip; and watch the
 #   curve.
-# - Reading the reviews with the highest loss tells what a score can't; with a seed for each source of chance, a run can be
-#   repeated to the last bit.
-# - A checkpoint is weights, optimizer, scheduler, place and random state, written beside and moved into place; Accelerate
-#   changes five lines of the loop and none of its sense.
+# - Reading the reviews with the highest loss tells what a score can't; with a seed for each source of chance, a run can
+#   be repeated to the last bit.
+# - A checkpoint is weights, optimizer, scheduler, place and random state, written beside and moved into place;
+#   Accelerate changes five lines of the loop and none of its sense.
 #
 # Next: chapter 10, the Trainer, does all of this for you, and now you know what it does.

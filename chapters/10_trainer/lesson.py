@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 10 Trainer
 #
-# You fine-tune a classifier of emotions with the `Trainer`, open every box it hands you, and then write its loop yourself and
-# get the same losses.
+# You fine-tune a classifier of emotions with the `Trainer`, open every box it hands you, and then write its loop
+# yourself and get the same losses.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -18,11 +18,12 @@ import labs_utils as lab
 lab.start("10")
 
 # %% [markdown]
-# In chapter 09 you wrote the training loop. The `Trainer` is that loop, written once for everybody: batches, loss, gradients,
-# steps, schedule, evaluation, checkpoints, logs. This chapter follows the notes' example, emotions in short texts.
+# In chapter 09 you wrote the training loop. The `Trainer` is that loop, written once for everybody: batches, loss,
+# gradients, steps, schedule, evaluation, checkpoints, logs. This chapter follows the notes' example, emotions in short
+# texts.
 #
-# At its end you push the model to a Hub. `lab.hub()` starts one on this machine; it has to come before the libraries are
-# imported. (In hub mode the chapter reads from the real Hub, and pushes nothing.)
+# At its end you push the model to a Hub. `lab.hub()` starts one on this machine; it has to come before the libraries
+# are imported. (In hub mode the chapter reads from the real Hub, and pushes nothing.)
 
 # %%
 import os
@@ -66,14 +67,15 @@ print({name: len(split) for name, split in emotions.items()}, names)
 emotions["train"][0]
 
 # %% [markdown]
-# Three splits, and a `ClassLabel` that knows which number is which emotion. (With the environment variable `LABS_DATA_DIR` or
-# in hub mode this is the public set of the notes, with 16,000 rows for training. Every cell below runs on either.)
+# Three splits, and a `ClassLabel` that knows which number is which emotion. (With the environment variable
+# `LABS_DATA_DIR` or in hub mode this is the public set of the notes, with 16,000 rows for training. Every cell below
+# runs on either.)
 
 # %% [markdown]
 # ## 10.1 Look before you train
 # <!-- T150 -->
-# The notes plot two things first: how often each class occurs, and how long the texts are. Before you run this: how often is
-# somebody right who always answers with the most frequent emotion?
+# The notes plot two things first: how often each class occurs, and how long the texts are. Before you run this: how
+# often is somebody right who always answers with the most frequent emotion?
 
 # %%
 frame = emotions["train"].to_pandas()
@@ -94,14 +96,14 @@ right.set(xlabel="words in a text", title="The lengths are much alike")
 right.grid(axis="y", visible=False)
 
 # %% [markdown]
-# Left: the classes are uneven, so a high accuracy can hide a class that the model never names. Right: each box holds the middle
-# half of a class. The lengths don't give the emotion away, and they are far below the encoder's 512 positions, so truncation
-# will cost nothing (section 10.2 counts the tokens).
+# Left: the classes are uneven, so a high accuracy can hide a class that the model never names. Right: each box holds
+# the middle half of a class. The lengths don't give the emotion away, and they are far below the encoder's 512
+# positions, so truncation will cost nothing (section 10.2 counts the tokens).
 #
 # ### Exercise 10.1
-# Write `lazy_baseline(labels)`: `labels` is a list of integers. Return the most frequent label and the accuracy of always
-# answering with it, as a pair `(label, accuracy)`. For example, `[2, 0, 2, 1]` gives `(2, 0.5)`. On a tie, either label will
-# do.
+# Write `lazy_baseline(labels)`: `labels` is a list of integers. Return the most frequent label and the accuracy of
+# always answering with it, as a pair `(label, accuracy)`. For example, `[2, 0, 2, 1]` gives `(2, 0.5)`. On a tie,
+# either label will do.
 
 # %% tags=["exercise"]
 def lazy_baseline(labels: list[int]) -> tuple[int, float]:
@@ -118,8 +120,9 @@ lab.check("10.1", lazy_baseline)
 # %% [markdown]
 # `lab.hint("10.1")` helps.
 #
-# One more look costs nothing and saves an evening. A label outside the range stops the training in the middle of an epoch, on a
-# GPU with an error that names neither row nor label. On the Hub, `-1` often stands for "this label is secret". So ask first:
+# One more look costs nothing and saves an evening. A label outside the range stops the training in the middle of an
+# epoch, on a GPU with an error that names neither row nor label. On the Hub, `-1` often stands for "this label is
+# secret". So ask first:
 
 # %%
 def ready(split, classes: int) -> str:
@@ -144,9 +147,9 @@ with lab.expect_error(ValueError):
 # %% [markdown]
 # ## 10.2 One batch for the whole split
 # <!-- T151 -->
-# The notes tokenize with `map(batch_tokenize, batched=True, batch_size=None)` and say that `None` means the default size, about
-# 1,000 rows. Before you run this: how many rows does the function get at once? It is easy to find out: let it write down what
-# it gets.
+# The notes tokenize with `map(batch_tokenize, batched=True, batch_size=None)` and say that `None` means the default
+# size, about 1,000 rows. Before you run this: how many rows does the function get at once? It is easy to find out: let
+# it write down what it gets.
 
 # %%
 def sizes_seen(**options) -> list[int]:
@@ -177,10 +180,10 @@ for size in (100, None):
     print(f"batch_size={size}: rows of {len(widths)} different lengths")
 
 # %% [markdown]
-# `padding=True` pads to the longest text *that the function sees*. With `None` this is the longest of the split, so all rows
-# get one length, and `set_format("torch")` can make one tensor of any of them. That is why the notes' code works. The price:
-# all texts go through memory at once, and every row is as wide as the longest. There is a better way: **don't pad here at
-# all.**
+# `padding=True` pads to the longest text *that the function sees*. With `None` this is the longest of the split, so all
+# rows get one length, and `set_format("torch")` can make one tensor of any of them. That is why the notes' code works.
+# The price: all texts go through memory at once, and every row is as wide as the longest. There is a better way:
+# **don't pad here at all.**
 
 # %%
 def tokenize(batch):
@@ -194,8 +197,8 @@ f"shortest {min(lengths)}, mean {np.mean(lengths):.0f}, longest {max(lengths)} t
 # %% [markdown]
 # ## 10.3 Pad each batch, not the data set
 # <!-- T152 -->
-# `DataCollatorWithPadding` is called with the rows of one batch, and pads them to the longest of *these*. Before you run this:
-# what will the shapes of the first batches have in common, and what not?
+# `DataCollatorWithPadding` is called with the rows of one batch, and pads them to the longest of *these*. Before you
+# run this: what will the shapes of the first batches have in common, and what not?
 
 # %%
 from torch.utils.data import DataLoader
@@ -210,9 +213,9 @@ print({name: tuple(value.shape) for name, value in first[0].items()})
 print([tuple(batch["input_ids"].shape) for batch in first])
 
 # %% [markdown]
-# 32 rows each time, and a width of its own. Two more things happened on the way: the column `label` became `labels`, which is
-# what a model calls it, and lists became tensors. How many positions are computed for nothing? Compare four ways to make the
-# batches.
+# 32 rows each time, and a width of its own. Two more things happened on the way: the column `label` became `labels`,
+# which is what a model calls it, and lists became tensors. How many positions are computed for nothing? Compare four
+# ways to make the batches.
 
 # %%
 def positions(order, size: int = 32) -> int:
@@ -240,12 +243,12 @@ axes.set_title("Dynamic padding computes far less for nothing")
 axes.set_xlabel("positions computed for each real token");
 
 # %% [markdown]
-# The dotted line at 1 would be no padding at all. Padding each batch to its own longest row (green) saves most of the waste; with
-# rows of like length in one batch, hardly any is left. The Trainer uses this collator by itself as soon as it is given a tokenizer, and groups by
-# length on request.
+# The dotted line at 1 would be no padding at all. Padding each batch to its own longest row (green) saves most of the
+# waste; with rows of like length in one batch, hardly any is left. The Trainer uses this collator by itself as soon as
+# it is given a tokenizer, and groups by length on request.
 #
-# The notes' example hands the collator rows of *text*. It pads what a tokenizer has made; it does not tokenize. And it does not
-# truncate: these are all its settings.
+# The notes' example hands the collator rows of *text*. It pads what a tokenizer has made; it does not tokenize. And it
+# does not truncate: these are all its settings.
 
 # %%
 import dataclasses
@@ -256,10 +259,11 @@ with lab.expect_error(ValueError):
 
 # %% [markdown]
 # ### Exercise 10.2
-# Write `wasted_share(lengths, batch_size)`: `lengths` are the token counts of rows in the order in which they are taken,
-# `batch_size` rows at a time; the last batch may be smaller. Each batch is padded to its longest row. Return the share of all
-# positions that is padding, a number from 0 to 1. For example, `wasted_share([4, 2, 3], 2)` gives 2 of 11 positions, `0.18…`:
-# the batches are `[4, 2]`, eight positions of which two are padding, and `[3]`. No rows, no waste: `0.0`.
+# Write `wasted_share(lengths, batch_size)`: `lengths` are the token counts of rows in the order in which they are
+# taken, `batch_size` rows at a time; the last batch may be smaller. Each batch is padded to its longest row. Return the
+# share of all positions that is padding, a number from 0 to 1. For example, `wasted_share([4, 2, 3], 2)` gives 2 of 11
+# positions, `0.18…`: the batches are `[4, 2]`, eight positions of which two are padding, and `[3]`. No rows, no waste:
+# `0.0`.
 
 # %% tags=["exercise"]
 def wasted_share(lengths: list[int], batch_size: int) -> float:
@@ -279,8 +283,8 @@ lab.check("10.2", wasted_share)
 # %% [markdown]
 # ## 10.4 The arguments, with today's names
 # <!-- T153 -->
-# `TrainingArguments` holds every number of a training. Some names in the notes are gone. Before you run this: which of these
-# would you bet on?
+# `TrainingArguments` holds every number of a training. Some names in the notes are gone. Before you run this: which of
+# these would you bet on?
 
 # %%
 fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
@@ -299,13 +303,13 @@ with lab.expect_error(TypeError):
 print("Trainer takes:", *list(inspect.signature(Trainer.__init__).parameters)[1:], sep="  ")
 
 # %% [markdown]
-# The list of the Trainer's own parameters in the notes is longer: `tokenizer` (today `processing_class`), `scheduler` (part of
-# `optimizers`, a pair), `resume_from_checkpoint` (belongs to `train()`), `device`, `world_size`, `train_dataloader`, `logger`
-# (no parameters at all: the arguments and the `accelerate` library see to them).
+# The list of the Trainer's own parameters in the notes is longer: `tokenizer` (today `processing_class`), `scheduler`
+# (part of `optimizers`, a pair), `resume_from_checkpoint` (belongs to `train()`), `device`, `world_size`,
+# `train_dataloader`, `logger` (no parameters at all: the arguments and the `accelerate` library see to them).
 #
-# Now the model and its arguments. We keep the embeddings and the lower four of six layers frozen: they know English already,
-# and the training takes much less time. One pass is too short to learn texts by heart, so we do without dropout, and
-# each step is quicker. The learning rate is far above the notes' 2e-5: a small model, and few steps.
+# Now the model and its arguments. We keep the embeddings and the lower four of six layers frozen: they know English
+# already, and the training takes much less time. One pass is too short to learn texts by heart, so we do without
+# dropout, and each step is quicker. The learning rate is far above the notes' 2e-5: a small model, and few steps.
 
 # %%
 def fresh(dropout: float = 0.0):
@@ -354,15 +358,15 @@ defaults = ["optim", "lr_scheduler_type", "max_grad_norm", "gradient_accumulatio
 pd.Series({name: getattr(arguments, name) for name in defaults}, name="default").to_frame()
 
 # %% [markdown]
-# AdamW, a learning rate that falls linearly to zero, gradients clipped to norm 1, seed 42. Nothing is reported to an outside
-# service unless you ask; that default was "all" in the notes' time.
+# AdamW, a learning rate that falls linearly to zero, gradients clipped to norm 1, seed 42. Nothing is reported to an
+# outside service unless you ask; that default was "all" in the notes' time.
 
 # %% [markdown]
 # ## 10.5 Metrics
 # <!-- T154 -->
-# At each evaluation the Trainer calls your `compute_metrics` with an `EvalPrediction`: `predictions`, the logits of the whole
-# split, and `label_ids`. The notes use accuracy and the *weighted* F1. Before you run this: somebody always answers with the
-# most frequent emotion. What will accuracy, weighted F1 and macro F1 say?
+# At each evaluation the Trainer calls your `compute_metrics` with an `EvalPrediction`: `predictions`, the logits of the
+# whole split, and `label_ids`. The notes use accuracy and the *weighted* F1. Before you run this: somebody always
+# answers with the most frequent emotion. What will accuracy, weighted F1 and macro F1 say?
 
 # %%
 from sklearn.metrics import accuracy_score, f1_score
@@ -384,11 +388,11 @@ scores["macro f1"] = f1_score(truth, lazy.argmax(axis=-1), average="macro")
 {name: round(value, 2) for name, value in scores.items()}
 
 # %% [markdown]
-# Accuracy is the share of the largest class. Weighted F1 falls to about half of that, because the other classes have an F1 of
-# zero. Macro F1, the plain mean over the classes, is lowest: here every class counts the same, however rare.
+# Accuracy is the share of the largest class. Weighted F1 falls to about half of that, because the other classes have an
+# F1 of zero. Macro F1, the plain mean over the classes, is lowest: here every class counts the same, however rare.
 #
-# The notes call `EvalPrediction` a namedtuple. It is a class of its own today; it still unpacks like a pair, and can hold more
-# on request (`include_for_metrics=["loss", "inputs"]`):
+# The notes call `EvalPrediction` a namedtuple. It is a class of its own today; it still unpacks like a pair, and can
+# hold more on request (`include_for_metrics=["loss", "inputs"]`):
 
 # %%
 pair = EvalPrediction(predictions=lazy, label_ids=truth)
@@ -397,10 +401,11 @@ isinstance(pair, tuple), logits.shape, labels.shape
 
 # %% [markdown]
 # ### Exercise 10.3
-# Write `macro_metrics(pred)`: `pred` is an `EvalPrediction` with `predictions` of shape `[rows, classes]` and `label_ids` of
-# shape `[rows]`. Return a dict with `"accuracy"` and `"f1"`, both floats, where `f1` is the **macro** F1 over the classes that
-# occur in the labels or the answers. A class that is never answered rightly has an F1 of 0. For example, labels `[0, 0, 1]` and
-# answers `[0, 0, 0]` have an accuracy of 2/3 and a macro F1 of 0.4: 0.8 for class 0, 0 for class 1.
+# Write `macro_metrics(pred)`: `pred` is an `EvalPrediction` with `predictions` of shape `[rows, classes]` and
+# `label_ids` of shape `[rows]`. Return a dict with `"accuracy"` and `"f1"`, both floats, where `f1` is the **macro** F1
+# over the classes that occur in the labels or the answers. A class that is never answered rightly has an F1 of 0. For
+# example, labels `[0, 0, 1]` and answers `[0, 0, 0]` have an accuracy of 2/3 and a macro F1 of 0.4: 0.8 for class 0, 0
+# for class 1.
 
 # %% tags=["exercise"]
 def macro_metrics(pred) -> dict[str, float]:
@@ -420,11 +425,11 @@ lab.check("10.3", macro_metrics)
 # %% [markdown]
 # ## 10.6 `evaluate.load`, without the Hub
 # <!-- T161 -->
-# The notes load their metric by name: `evaluate.load("accuracy")`. Before you run this: what travels over the network when they
-# do so?
+# The notes load their metric by name: `evaluate.load("accuracy")`. Before you run this: what travels over the network
+# when they do so?
 #
-# A Python script. The name stands for a repository on the Hub, and its script is downloaded and run on your machine. With no
-# network there is nothing to download. But the script may just as well lie in a folder:
+# A Python script. The name stands for a repository on the Hub, and its script is downloaded and run on your machine.
+# With no network there is nothing to download. But the script may just as well lie in a folder:
 
 # %%
 import evaluate
@@ -452,8 +457,9 @@ metric = evaluate.load(str(folder), cache_dir=f"{box.name}/metrics")
 metric.compute(predictions=[0, 1, 1, 2], references=[0, 1, 2, 2])
 
 # %% [markdown]
-# What the library adds to a function is memory: `add_batch` collects answers batch by batch, and `compute` gives the result at
-# the end. That is what your own loop needs. The notes' `compute_metrics` works with it, and agrees with scikit-learn:
+# What the library adds to a function is memory: `add_batch` collects answers batch by batch, and `compute` gives the
+# result at the end. That is what your own loop needs. The notes' `compute_metrics` works with it, and agrees with
+# scikit-learn:
 
 # %%
 def metrics_of_the_notes(eval_pred):
@@ -468,13 +474,14 @@ assert collected == metrics_of_the_notes(pair) == {"accuracy": accuracy_score(tr
 collected
 
 # %% [markdown]
-# For accuracy and F1, scikit-learn does the same with no script from elsewhere. So we keep the `compute_metrics` that we have.
+# For accuracy and F1, scikit-learn does the same with no script from elsewhere. So we keep the `compute_metrics` that
+# we have.
 
 # %% [markdown]
 # ## 10.7 Train, evaluate, predict
 # <!-- T157, T155 -->
-# The Trainer calls you back at every turn of its loop. A **callback** is a class with a method for each turn that it cares
-# about:
+# The Trainer calls you back at every turn of its loop. A **callback** is a class with a method for each turn that it
+# cares about:
 
 # %%
 from transformers import TrainerCallback
@@ -503,8 +510,9 @@ trainer = Trainer(
 )
 
 # %% [markdown]
-# `lab.training_curve().callback()` is such a callback too, and draws every number that is logged. Before you run this: what
-# should the loss be at the first step, when the head knows nothing? A uniform guess over six classes costs ln 6, about 1.8.
+# `lab.training_curve().callback()` is such a callback too, and draws every number that is logged. Before you run this:
+# what should the loss be at the first step, when the head knows nothing? A uniform guess over six classes costs ln 6,
+# about 1.8.
 
 # %%
 output = trainer.train()
@@ -512,7 +520,8 @@ trainer.remove_callback(Curve)
 
 # %% [markdown]
 # The curve grew while the loop ran: each point of `loss` is the mean over the steps since the last point, each measured
-# *before* its step was taken. `eval_loss` and `eval_accuracy` have a point in the middle and one at the end. The table is the Trainer's own.
+# *before* its step was taken. `eval_loss` and `eval_accuracy` have a point in the middle and one at the end. The table
+# is the Trainer's own.
 #
 # Now open what came back. The notes say that `train()` returns something like a dict.
 
@@ -523,9 +532,9 @@ with lab.expect_error(TypeError):
 {name: f"{value:,.4g}" for name, value in output.metrics.items()}
 
 # %% [markdown]
-# A named tuple of three: take `output.global_step` or `output.metrics["train_loss"]`. `train_loss` is the mean over **all**
-# steps, the bad first ones included. It says little about where the model ended. Before you run this: the notes list
-# `eval_runtime` among the results of `evaluate()`. Will it be there?
+# A named tuple of three: take `output.global_step` or `output.metrics["train_loss"]`. `train_loss` is the mean over
+# **all** steps, the bad first ones included. It says little about where the model ended. Before you run this: the notes
+# list `eval_runtime` among the results of `evaluate()`. Will it be there?
 
 # %%
 scores = trainer.evaluate()
@@ -535,10 +544,11 @@ scores
 {name: round(value, 3) for name, value in trainer.state.log_history[-1].items()}
 
 # %% [markdown]
-# In a notebook, the Trainer's progress table takes the times out of the very dict that you get. The log still has them. With
-# `disable_tqdm=True` there is no table, and the dict keeps them.
+# In a notebook, the Trainer's progress table takes the times out of the very dict that you get. The log still has them.
+# With `disable_tqdm=True` there is no table, and the dict keeps them.
 #
-# `predict` returns the logits as well. The notes put it nicely: an `EvalPrediction`, and what `compute_metrics` says about it.
+# `predict` returns the logits as well. The notes put it nicely: an `EvalPrediction`, and what `compute_metrics` says
+# about it.
 
 # %%
 predicted = trainer.predict(encoded["test"])
@@ -563,14 +573,14 @@ axes.set(ylabel="F1 on the test split", ylim=(0, 1))
 axes.set_title("One number hides six: F1 by class, frequent ones first");
 
 # %% [markdown]
-# Under each bar stands the emotion's share of the training texts. The dotted line is the weighted F1: look how far single
-# classes are from it.
+# Under each bar stands the emotion's share of the training texts. The dotted line is the weighted F1: look how far
+# single classes are from it.
 #
 # ### Exercise 10.4
-# `trainer.state.log_history` is a list of dicts: some come from training (`loss`), some from evaluation (`eval_loss`), one is
-# the summary at the end (`train_loss`). Write `losses_by_step(history)`: return two lists of pairs `(step, value)`, first those
-# of `loss`, then those of `eval_loss`, in the order of the log. For example, `[{"loss": 1.5, "step": 10}, {"eval_loss": 1.2,
-# "step": 10}]` gives `([(10, 1.5)], [(10, 1.2)])`.
+# `trainer.state.log_history` is a list of dicts: some come from training (`loss`), some from evaluation (`eval_loss`),
+# one is the summary at the end (`train_loss`). Write `losses_by_step(history)`: return two lists of pairs `(step,
+# value)`, first those of `loss`, then those of `eval_loss`, in the order of the log. For example, `[{"loss": 1.5,
+# "step": 10}, {"eval_loss": 1.2, "step": 10}]` gives `([(10, 1.5)], [(10, 1.2)])`.
 
 # %% tags=["exercise"]
 def losses_by_step(history: list[dict]) -> tuple[list, list]:
@@ -599,14 +609,14 @@ right.set(xlabel="step", ylabel="norm of the gradients", ylim=(0, None))
 right.set_title(f"{100 * clipped:.0f} % of these were clipped to 1 (dotted)");
 
 # %% [markdown]
-# Left is the schedule. Right is each norm *before* clipping: where a point lies above the dotted line, the gradients were
-# scaled down to it.
+# Left is the schedule. Right is each norm *before* clipping: where a point lies above the dotted line, the gradients
+# were scaled down to it.
 
 # %% [markdown]
 # ## 10.8 Where is the model wrong?
 # <!-- T156 -->
-# One number for a split tells you *that* the model errs. The loss of each text tells you *where*. The notes do it with `map`,
-# in a function with two slips. Before you run this, find them:
+# One number for a split tells you *that* the model errs. The loss of each text tells you *where*. The notes do it with
+# `map`, in a function with two slips. Before you run this, find them:
 #
 # ```python
 # inputs = {k: v.to(device) for k, v in batch.items() if k in tokenizer.model_input_name}
@@ -620,11 +630,11 @@ with lab.expect_error(TypeError):
     dict(**input)  # any call with **input
 
 # %% [markdown]
-# The attribute is `model_input_names`, with an *s*. And `input` is not `inputs`: it is Python's own function that asks for a
-# line from the keyboard, which is why nothing warns you that the name is unknown. Two more things the snippet leaves to luck:
-# `v.to` needs tensors, so the columns must be padded to one length; and the model must be in `eval` mode, or dropout makes the
-# losses random. What the notes have right is `reduction="none"`: one number for each row instead of the mean. Here it is with
-# our unpadded rows:
+# The attribute is `model_input_names`, with an *s*. And `input` is not `inputs`: it is Python's own function that asks
+# for a line from the keyboard, which is why nothing warns you that the name is unknown. Two more things the snippet
+# leaves to luck: `v.to` needs tensors, so the columns must be padded to one length; and the model must be in `eval`
+# mode, or dropout makes the losses random. What the notes have right is `reduction="none"`: one number for each row
+# instead of the mean. Here it is with our unpadded rows:
 
 # %%
 from torch.nn.functional import cross_entropy
@@ -650,9 +660,9 @@ for column in ("label", "predicted_label"):
 table.sort_values("loss", ascending=False).head(6).round(2)
 
 # %% [markdown]
-# The mean of these losses is the Trainer's `eval_loss`, as the cell asserts. At the top stand the texts that surprised the
-# model most. Read them. Some will be hard, some will have a doubtful label, and some will show you a habit of the model. The
-# other end is worth a look too: what is the model so sure about?
+# The mean of these losses is the Trainer's `eval_loss`, as the cell asserts. At the top stand the texts that surprised
+# the model most. Read them. Some will be hard, some will have a doubtful label, and some will show you a habit of the
+# model. The other end is worth a look too: what is the model so sure about?
 
 # %%
 ordered = table["loss"].sort_values(ascending=False).to_numpy()
@@ -668,14 +678,14 @@ axes.set(xlabel="loss of one text", ylabel="texts")
 axes.set_title(f"A tenth of the texts makes {100 * share:.0f} % of the loss");
 
 # %% [markdown]
-# Most texts sit at the left and cost almost nothing. The long tail on the right is where a better label, or more texts of that
-# kind, would help.
+# Most texts sit at the left and cost almost nothing. The long tail on the right is where a better label, or more texts
+# of that kind, would help.
 #
 # ### Exercise 10.5
 # Write `confident_mistakes(logits, labels, k)`: `logits` is a tensor of shape `[rows, classes]`, `labels` one of shape
-# `[rows]`. Return a list with the indices of the `k` rows that are answered **wrongly** with the highest loss, the highest
-# first; all wrong rows if there are fewer than `k`. For example, with logits `[[4, 0], [0, 1], [0, 3]]`, labels `[1, 0, 1]` and
-# `k=5` it gives `[0, 1]`.
+# `[rows]`. Return a list with the indices of the `k` rows that are answered **wrongly** with the highest loss, the
+# highest first; all wrong rows if there are fewer than `k`. For example, with logits `[[4, 0], [0, 1], [0, 3]]`, labels
+# `[1, 0, 1]` and `k=5` it gives `[0, 1]`.
 
 # %% tags=["exercise"]
 def confident_mistakes(logits: torch.Tensor, labels: torch.Tensor, k: int) -> list[int]:
@@ -696,9 +706,9 @@ lab.check("10.5", confident_mistakes)
 # %% [markdown]
 # ## 10.9 The Trainer in twenty lines
 # <!-- T159 -->
-# Is there anything secret in the Trainer? Let it train sixteen steps on 64 texts, and do the same with a loop like that of
-# chapter 09. Before you run this: how close will the losses be? Dropout draws random numbers at each step, and the rows are
-# shuffled.
+# Is there anything secret in the Trainer? Let it train sixteen steps on 64 texts, and do the same with a loop like that
+# of chapter 09. Before you run this: how close will the losses be? Dropout draws random numbers at each step, and the
+# rows are shuffled.
 
 # %%
 import time
@@ -724,8 +734,8 @@ whole.train()
 trainer_time = time.perf_counter() - begin
 
 # %% [markdown]
-# Now by hand. What must be the same? The weights of the new head (`fresh` sets the seed), the order of the rows, the state of
-# the random numbers when dropout begins, the optimizer with its two groups, the schedule, the clipping.
+# Now by hand. What must be the same? The weights of the new head (`fresh` sets the seed), the order of the rows, the
+# state of the random numbers when dropout begins, the optimizer with its two groups, the schedule, the clipping.
 
 # %%
 from torch.utils.data import RandomSampler
@@ -782,18 +792,19 @@ axes.text(steps[-1], losses(whole)[-1] + 0.12, "Trainer (wide), by hand (dots)",
 axes.set(xlabel="step", ylabel="loss", title="One and the same training");
 
 # %% [markdown]
-# The dots lie on the wide line: the same losses, dropout and all, to about the seventh digit. So this *is* the Trainer, and
-# what it adds in time is small: logging, callbacks, and a look at the gradients at each step. (With so few steps the ratio
-# wobbles.) What the twenty lines don't have is everything else in this chapter: evaluation, checkpoints, resuming, many
-# devices, mixed precision. The one line that you'd hardly guess is the order of the rows: epoch *e* is shuffled with the seed
-# `seed + e`, by `accelerate`, so that it can be repeated after an interruption.
+# The dots lie on the wide line: the same losses, dropout and all, to about the seventh digit. So this *is* the Trainer,
+# and what it adds in time is small: logging, callbacks, and a look at the gradients at each step. (With so few steps
+# the ratio wobbles.) What the twenty lines don't have is everything else in this chapter: evaluation, checkpoints,
+# resuming, many devices, mixed precision. The one line that you'd hardly guess is the order of the rows: epoch *e* is
+# shuffled with the seed `seed + e`, by `accelerate`, so that it can be repeated after an interruption.
 #
 # ### Exercise 10.6
 # Weight decay pulls weights towards zero. The Trainer spares biases and the weights of normalization layers. Write
-# `decay_groups(model)`: return two lists of parameter **names**, first those that decay, then those that don't. Leave out what
-# is frozen (`requires_grad` is `False`). Names alone won't do: a `LayerNorm` may have any name, so look at the modules too.
-# Your function meets `Trainer.get_decay_parameter_names` on several models. For example, `torch.nn.Sequential(Linear(2, 2),
-# LayerNorm(2))` gives `(["0.weight"], ["0.bias", "1.weight", "1.bias"])`; the order in a list does not matter.
+# `decay_groups(model)`: return two lists of parameter **names**, first those that decay, then those that don't. Leave
+# out what is frozen (`requires_grad` is `False`). Names alone won't do: a `LayerNorm` may have any name, so look at the
+# modules too. Your function meets `Trainer.get_decay_parameter_names` on several models. For example,
+# `torch.nn.Sequential(Linear(2, 2), LayerNorm(2))` gives `(["0.weight"], ["0.bias", "1.weight", "1.bias"])`; the order
+# in a list does not matter.
 
 # %% tags=["exercise"]
 def decay_groups(model: torch.nn.Module) -> tuple[list[str], list[str]]:
@@ -817,8 +828,8 @@ lab.check("10.6", decay_groups)
 # %% [markdown]
 # ## 10.10 Checkpoints: resume, keep the best, stop early
 # <!-- T158, T157 -->
-# The power fails after five of sixteen steps. Before you run this: if you resume from the last checkpoint, will the losses of
-# the other eleven steps be those of the run that was never interrupted, or only similar?
+# The power fails after five of sixteen steps. Before you run this: if you resume from the last checkpoint, will the
+# losses of the other eleven steps be those of the run that was never interrupted, or only similar?
 
 # %%
 class PowerCut(TrainerCallback):
@@ -843,9 +854,9 @@ checkpoint = Path(broken.args.output_dir, "checkpoint-5")
 files(checkpoint)
 
 # %% [markdown]
-# A checkpoint is more than a model. `optimizer.pt` holds AdamW's two averages for each trained weight, `scheduler.pt` the place
-# on the schedule, `rng_state.pth` the random numbers, `trainer_state.json` the step and the log. These four are why resuming
-# can be exact.
+# A checkpoint is more than a model. `optimizer.pt` holds AdamW's two averages for each trained weight, `scheduler.pt`
+# the place on the schedule, `rng_state.pth` the random numbers, `trainer_state.json` the step and the log. These four
+# are why resuming can be exact.
 
 # %%
 resumed = Trainer(fresh(dropout=0.1), short("resumed"), **given)
@@ -860,9 +871,9 @@ f"{len(losses(broken))} losses, then {len(losses(resumed))}; largest difference 
 # `train(resume_from_checkpoint=True)` takes the newest checkpoint in `output_dir`.
 #
 # **The best, not the last.** Train too long on too little, and the model learns its texts by heart. Two arguments and a
-# callback help: `load_best_model_at_end` brings back the best checkpoint, `save_strategy="best"` writes one only when the
-# metric improves, and `EarlyStoppingCallback` ends a run that no longer improves. Before you run this: we allow fifteen epochs
-# on 64 texts. How many will it take?
+# callback help: `load_best_model_at_end` brings back the best checkpoint, `save_strategy="best"` writes one only when
+# the metric improves, and `EarlyStoppingCallback` ends a run that no longer improves. Before you run this: we allow
+# fifteen epochs on 64 texts. How many will it take?
 
 # %%
 from transformers import EarlyStoppingCallback
@@ -902,8 +913,8 @@ axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None), xticks=log.index)
 axes.set_title("The training loss falls on; the held-out loss turns");
 
 # %% [markdown]
-# The dotted line is the checkpoint that the Trainer has loaded again. Two evaluations with no new best, and it stopped. Is it
-# really the best one that it holds now?
+# The dotted line is the checkpoint that the Trainer has loaded again. Two evaluations with no new best, and it stopped.
+# Is it really the best one that it holds now?
 
 # %%
 now = overfit.evaluate()["eval_loss"]
@@ -912,15 +923,15 @@ kept = [path.name for path in Path(overfit.args.output_dir).iterdir()]
 f"eval_loss now {now:.3f}, the best of the log {state.best_metric:.3f}; on disk: {kept}"
 
 # %% [markdown]
-# One trap: without `greater_is_better`, a name that ends in `loss` counts as "lower is better" and any other as "higher is
-# better".
+# One trap: without `greater_is_better`, a name that ends in `loss` counts as "lower is better" and any other as "higher
+# is better".
 #
 # ### Exercise 10.7
-# Write `stops_at(values, patience, greater_is_better)`: `values` are the metric at evaluation 1, 2, 3 … Return the number of
-# the evaluation after which early stopping ends the run, or `None` if it doesn't. An evaluation that is strictly better than
-# the best so far resets the count; any other adds one to it; the run ends when the count reaches `patience`. For example,
-# `stops_at([1.0, 0.8, 0.9, 0.8, 0.7], 2, False)` gives `4`: evaluations 3 and 4 are not better than 0.8. Your function meets
-# the library's callback on random values.
+# Write `stops_at(values, patience, greater_is_better)`: `values` are the metric at evaluation 1, 2, 3 … Return the
+# number of the evaluation after which early stopping ends the run, or `None` if it doesn't. An evaluation that is
+# strictly better than the best so far resets the count; any other adds one to it; the run ends when the count reaches
+# `patience`. For example, `stops_at([1.0, 0.8, 0.9, 0.8, 0.7], 2, False)` gives `4`: evaluations 3 and 4 are not better
+# than 0.8. Your function meets the library's callback on random values.
 
 # %% tags=["exercise"]
 def stops_at(values: list[float], patience: int, greater_is_better: bool) -> int | None:
@@ -948,8 +959,8 @@ lab.check("10.7", stops_at)
 # ## 10.11 What a batch is on many GPUs
 # <!-- T160 -->
 # `per_device_train_batch_size=16` is what **each** GPU gets. Before you run this: with 4 GPUs and
-# `gradient_accumulation_steps=2`, how many texts go into one step of the optimizer? No GPU is needed to see it. This is the
-# class that deals the batches out, for four processes:
+# `gradient_accumulation_steps=2`, how many texts go into one step of the optimizer? No GPU is needed to see it. This is
+# the class that deals the batches out, for four processes:
 
 # %%
 from accelerate.data_loader import BatchSamplerShard
@@ -960,8 +971,9 @@ for rank in range(4):
     print(f"GPU {rank}:", *BatchSamplerShard(batches, num_processes=4, process_index=rank))
 
 # %% [markdown]
-# In each column the four GPUs work at the same time on four different batches, and their gradients are averaged: one step of 16
-# rows. Look at the last column: 40 rows don't fill it, so the first rows are dealt out once more. Every GPU always has work.
+# In each column the four GPUs work at the same time on four different batches, and their gradients are averaged: one
+# step of 16 rows. Look at the last column: 40 rows don't fill it, so the first rows are dealt out once more. Every GPU
+# always has work.
 
 # %%
 def step_of(per_device: int, devices: int, accumulation: int) -> int:
@@ -975,12 +987,12 @@ assert whole.get_total_train_batch_size(whole.args) == step_of(8, max(1, whole.a
 plan
 
 # %% [markdown]
-# Row 2 is the answer: 128. More GPUs at the same `per_device` means a larger batch and *fewer steps*: the training is another
-# one, and its learning rate should be looked at again. Rows 1, 3 and 4 make the same step of 64 texts in three ways: four GPUs,
-# one larger batch, or accumulation. Only four GPUs share the work.
+# Row 2 is the answer: 128. More GPUs at the same `per_device` means a larger batch and *fewer steps*: the training is
+# another one, and its learning rate should be looked at again. Rows 1, 3 and 4 make the same step of 64 texts in three
+# ways: four GPUs, one larger batch, or accumulation. Only four GPUs share the work.
 #
-# The notes also say that the GPUs wait for the slowest. True, and worth a line of arithmetic: if the second GPU needs *k* times
-# as long for its batch, two GPUs are 2/*k* as fast as the fast one alone.
+# The notes also say that the GPUs wait for the slowest. True, and worth a line of arithmetic: if the second GPU needs
+# *k* times as long for its batch, two GPUs are 2/*k* as fast as the fast one alone.
 
 # %%
 slower = np.linspace(1, 6, 50)
@@ -992,17 +1004,17 @@ axes.set(xlabel="how many times slower the second GPU is", ylabel="speed of the 
 axes.set_title("A second GPU that is more than twice as slow makes it worse");
 
 # %% [markdown]
-# Left of the crossing at 2 the pair is faster, right of it the fast GPU alone would win. In the notes' example the slow one
-# needs a hundred times as long: the pair has a fiftieth of the speed. (One more word on the notes' "on by default": started as
-# `python script.py`, the Trainer wraps the model in the old `DataParallel` when it sees several GPUs; started with `accelerate
-# launch` or `torchrun` it uses one process for each, which is faster. Chapter 14 does that.)
+# Left of the crossing at 2 the pair is faster, right of it the fast GPU alone would win. In the notes' example the slow
+# one needs a hundred times as long: the pair has a fiftieth of the speed. (One more word on the notes' "on by default":
+# started as `python script.py`, the Trainer wraps the model in the old `DataParallel` when it sees several GPUs;
+# started with `accelerate launch` or `torchrun` it uses one process for each, which is faster. Chapter 14 does that.)
 #
 # ### Exercise 10.8
-# Write `optimizer_steps(rows, per_device, devices, accumulation, epochs)`: how many optimizer steps a whole training takes. In
-# each epoch the rows are dealt into batches, the last of which may be smaller; each turn of all devices takes `devices`
-# batches; `accumulation` turns make one step, and a rest of turns at the end of an epoch makes a step of its own. `epochs` may
-# be a fraction, such as 0.5: round the total up. For example, 100 rows with 16 on each of 2 devices are 4 turns; with
-# `accumulation=3` that is 2 steps in an epoch, and 6 in three epochs.
+# Write `optimizer_steps(rows, per_device, devices, accumulation, epochs)`: how many optimizer steps a whole training
+# takes. In each epoch the rows are dealt into batches, the last of which may be smaller; each turn of all devices takes
+# `devices` batches; `accumulation` turns make one step, and a rest of turns at the end of an epoch makes a step of its
+# own. `epochs` may be a fraction, such as 0.5: round the total up. For example, 100 rows with 16 on each of 2 devices
+# are 4 turns; with `accumulation=3` that is 2 steps in an epoch, and 6 in three epochs.
 
 # %% tags=["exercise"]
 def optimizer_steps(rows: int, per_device: int, devices: int, accumulation: int, epochs: float) -> int:
@@ -1022,8 +1034,8 @@ lab.check("10.8", optimizer_steps)
 # %% [markdown]
 # ## 10.12 Ready for the Hub
 # <!-- T162 -->
-# The notes train with `push_to_hub=True`: the Trainer creates a repository when it is made, and pushes at each save. Before you
-# run this: which of the files in a checkpoint should *not* go there?
+# The notes train with `push_to_hub=True`: the Trainer creates a repository when it is made, and pushes at each save.
+# Before you run this: which of the files in a checkpoint should *not* go there?
 
 # %%
 publish = TrainingArguments(
@@ -1039,8 +1051,8 @@ print(publish.push_to_hub, publish.hub_model_id, publish.hub_strategy.value)
 print([choice.value for choice in type(publish.hub_strategy)])
 
 # %% [markdown]
-# `end` pushes when you call `push_to_hub`. `every_save` pushes the model at each save, `checkpoint` also what is needed to resume,
-# `all_checkpoints` every one of them. First look at what there is to send.
+# `end` pushes when you call `push_to_hub`. `every_save` pushes the model at each save, `checkpoint` also what is needed
+# to resume, `all_checkpoints` every one of them. First look at what there is to send.
 
 # %%
 trainer.save_model()
@@ -1059,10 +1071,11 @@ card = Path(arguments.output_dir, "README.md").read_text(encoding="utf-8")
 print(card[: card.index("## Training procedure")])
 
 # %% [markdown]
-# The Trainer fills in what it knows: the base model, the data set, the losses, the arguments and versions (further down). *More
-# information needed* is your part: what the model is for, what it is not for, on what it was trained. Chapter 13 writes such a
-# card. `training_args.bin` is a pickle of the arguments, your folder's name included. `optimizer.pt` and `rng_state.pth` are
-# for you, not for readers. Now push, to the Hub on your machine. Before you run this: when will the repository be there?
+# The Trainer fills in what it knows: the base model, the data set, the losses, the arguments and versions (further
+# down). *More information needed* is your part: what the model is for, what it is not for, on what it was trained.
+# Chapter 13 writes such a card. `training_args.bin` is a pickle of the arguments, your folder's name included.
+# `optimizer.pt` and `rng_state.pth` are for you, not for readers. Now push, to the Hub on your machine. Before you run
+# this: when will the repository be there?
 
 # %%
 import warnings
@@ -1079,8 +1092,8 @@ if hub:
     print(*(f"{one.title}" for one in api.list_repo_commits(publish.hub_model_id)), sep=" ← ")
 
 # %% [markdown]
-# The Trainer made it, before the first step: a wrong token stops you now, and not after a night of training. Which files went, and does
-# the model come back by its name?
+# The Trainer made it, before the first step: a wrong token stops you now, and not after a night of training. Which
+# files went, and does the model come back by its name?
 
 # %%
 if hub:
@@ -1093,8 +1106,8 @@ if hub:
     assert not any(name.startswith("checkpoint") for name in there)
 
 # %% [markdown]
-# The model, its tokenizer and the card went. The folder `checkpoint-2` stayed: the push leaves out every checkpoint unless the strategy
-# asks for it. `training_args.bin` did go, so look at it before you make the repository public.
+# The model, its tokenizer and the card went. The folder `checkpoint-2` stayed: the push leaves out every checkpoint
+# unless the strategy asks for it. `training_args.bin` did go, so look at it before you make the repository public.
 
 # %% [markdown]
 # ## What changed since the notes
@@ -1144,13 +1157,15 @@ lab.quiz("10")
 # %% [markdown]
 # ## Recap
 # - Look first: uneven classes make accuracy flatter a model, and one label out of range stops a training in its middle.
-# - `map(batched=True)` hands over 1,000 rows, `batch_size=None` the whole split; the collator pads to the longest row of a batch.
-# - The arguments have new names (`eval_strategy`, `processing_class`, `warmup_steps`); macro F1 counts every class the same.
-# - `train` returns a named tuple, `evaluate` a dict, `predict` logits, labels and metrics; the loss of each text shows where
-#   the model errs.
-# - A checkpoint holds optimizer, schedule and random numbers, so a resumed run equals the uninterrupted one; early stopping and
-#   the best checkpoint go together.
-# - The Trainer is twenty lines of loop, with the same losses; a step takes `per_device × devices × accumulation` rows; a push
-#   sends model, tokenizer and card, and no checkpoints.
+# - `map(batched=True)` hands over 1,000 rows, `batch_size=None` the whole split; the collator pads to the longest row
+#   of a batch.
+# - The arguments have new names (`eval_strategy`, `processing_class`, `warmup_steps`); macro F1 counts every class the
+#   same.
+# - `train` returns a named tuple, `evaluate` a dict, `predict` logits, labels and metrics; the loss of each text shows
+#   where the model errs.
+# - A checkpoint holds optimizer, schedule and random numbers, so a resumed run equals the uninterrupted one; early
+#   stopping and the best checkpoint go together.
+# - The Trainer is twenty lines of loop, with the same losses; a step takes `per_device × devices × accumulation` rows;
+#   a push sends model, tokenizer and card, and no checkpoints.
 #
 # Next: chapter 11, Datasets, looks at where the rows come from.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 11 Datasets
 #
-# You bring text from any file into one kind of table, look at it, clean it, tokenize it fast, save it, and read more of it than fits
-# into memory.
+# You bring text from any file into one kind of table, look at it, clean it, tokenize it fast, save it, and read more of
+# it than fits into memory.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -18,11 +18,11 @@ import labs_utils as lab
 lab.start("11")
 
 # %% [markdown]
-# A model learns from a table: rows of examples, columns of text and labels. The library `datasets` keeps such tables on disk, in
-# **Arrow** files, and looks into them when you ask. Everything in this chapter follows from that.
+# A model learns from a table: rows of examples, columns of text and labels. The library `datasets` keeps such tables on
+# disk, in **Arrow** files, and looks into them when you ask. Everything in this chapter follows from that.
 #
-# Section 11.3 loads a table by its name from a Hub. `lab.hub()` starts one on this machine; it has to come before the libraries are
-# imported. (In hub mode the chapter uses the real one.)
+# Section 11.3 loads a table by its name from a Hub. `lab.hub()` starts one on this machine; it has to come before the
+# libraries are imported. (In hub mode the chapter uses the real one.)
 
 # %%
 import os
@@ -31,8 +31,8 @@ hub = lab.hub() if os.environ.get("LABS_MODE") != "hub" else None
 hub
 
 # %% [markdown]
-# The library keeps what it makes in a cache folder. Usually that is one for all your work. In this lab it is an empty temporary one,
-# so that you see everything happen for the first time.
+# The library keeps what it makes in a cache folder. Usually that is one for all your work. In this lab it is an empty
+# temporary one, so that you see everything happen for the first time.
 
 # %%
 import tempfile
@@ -53,10 +53,11 @@ pd.set_option("display.max_colwidth", 90)
 # %% [markdown]
 # ## 11.1 Files of every kind
 # <!-- T170 -->
-# The same table can stand in a csv, a tsv, a JSON or a Parquet file. Before you run this: which of them will still know that label 3 is
-# called *science*?
+# The same table can stand in a csv, a tsv, a JSON or a Parquet file. Before you run this: which of them will still know
+# that label 3 is called *science*?
 #
-# First we need such files. `topics` is a small set of texts on eight topics; section 11.8 comes back to the calls that write it.
+# First we need such files. `topics` is a small set of texts on eight topics; section 11.8 comes back to the calls that
+# write it.
 
 # %%
 import json
@@ -72,7 +73,8 @@ topics.to_parquet(work / "topics.parquet")
 sorted(path.name for path in work.iterdir() if path.is_file())
 
 # %% [markdown]
-# To read a local file, you name the **kind** of file first and the files second. Options such as `sep` go to the reader of that kind.
+# To read a local file, you name the **kind** of file first and the files second. Options such as `sep` go to the reader
+# of that kind.
 
 # %%
 ways = {
@@ -96,17 +98,18 @@ for name, data in loaded.items():
 pd.DataFrame(rows, index=["kind", "rows", "columns", "label is a", "kB"]).T
 
 # %% [markdown]
-# Six files, one table. A *tsv* is a csv with another separator. A JSON file may hold one object a line, or a list under a `field`. A text
-# file gives one column, one row a line. And only **Parquet** still knows the names of the classes: its label is a `ClassLabel`, the
-# others hold bare numbers (`Value`). You can put the names back while loading, with `features=`:
+# Six files, one table. A *tsv* is a csv with another separator. A JSON file may hold one object a line, or a list under
+# a `field`. A text file gives one column, one row a line. And only **Parquet** still knows the names of the classes:
+# its label is a `ClassLabel`, the others hold bare numbers (`Value`). You can put the names back while loading, with
+# `features=`:
 
 # %%
 options = {"split": "train", "cache_dir": cache, "features": topics.features}
 load_dataset("csv", data_files=str(work / "topics.csv"), **options).features
 
 # %% [markdown]
-# The notes load a tsv without naming the separator. Before you run this: will the library notice? Try it on a tiny file, then on the real
-# one.
+# The notes load a tsv without naming the separator. Before you run this: will the library notice? Try it on a tiny
+# file, then on the real one.
 
 # %%
 (work / "tiny.tsv").write_text("text\tlabel\nA fine kettle.\t1\nIt leaks.\t0\n", "utf-8")
@@ -125,9 +128,10 @@ with lab.expect_error(ParserError):
         raise error.__cause__ from None
 
 # %% [markdown]
-# On the tiny file nothing complains: you get **one** column, whose name has a tab in it. Always look at `column_names` after loading. On
-# the real file the reader stumbles over a comma. The library's own error says only that something went wrong. The reason is its
-# *cause*, further up in a traceback, and reachable as `error.__cause__`. The wrong kind of file looks the same:
+# On the tiny file nothing complains: you get **one** column, whose name has a tab in it. Always look at `column_names`
+# after loading. On the real file the reader stumbles over a comma. The library's own error says only that something
+# went wrong. The reason is its *cause*, further up in a traceback, and reachable as `error.__cause__`. The wrong kind
+# of file looks the same:
 
 # %%
 for kind in ("json", "parquet"):
@@ -139,8 +143,9 @@ for kind in ("json", "parquet"):
 datasets.logging.set_verbosity_warning()
 
 # %% [markdown]
-# Now several files. A dict in `data_files` gives each split its files, with a pattern if you like, and `data_dir` says where they are.
-# What comes back is a `DatasetDict`: a dict from split names to tables. Before you run this: how many rows will *twice* have?
+# Now several files. A dict in `data_files` gives each split its files, with a pattern if you like, and `data_dir` says
+# where they are. What comes back is a `DatasetDict`: a dict from split names to tables. Before you run this: how many
+# rows will *twice* have?
 
 # %%
 parts = {"train": "topics.csv", "twice": ["topics.csv", "topi*.csv"]}
@@ -148,10 +153,11 @@ several = load_dataset("csv", data_dir=str(work), data_files=parts, cache_dir=ca
 several
 
 # %% [markdown]
-# Twice as many as *train*: a file that two patterns name is read twice, and nothing warns you. Look at `num_rows` after loading, too.
+# Twice as many as *train*: a file that two patterns name is read twice, and nothing warns you. Look at `num_rows` after
+# loading, too.
 #
-# `split=` takes one split, a **part** of one, a sum of parts, or a list. The syntax is Python's slicing in a string, with percents
-# allowed.
+# `split=` takes one split, a **part** of one, a sum of parts, or a list. The syntax is Python's slicing in a string,
+# with percents allowed.
 
 # %%
 def part(split):
@@ -164,8 +170,8 @@ with lab.expect_error(ValueError):
     part("valid")
 
 # %% [markdown]
-# The last one is a misspelled split, and the error lists the ones there are. With a list of slices you get five-fold cross-validation in
-# two lines:
+# The last one is a misspelled split, and the error lists the ones there are. With a list of slices you get five-fold
+# cross-validation in two lines:
 
 # %%
 tests = part([f"train[{k}%:{k + 20}%]" for k in range(0, 100, 20)])
@@ -181,13 +187,14 @@ axes.set(xlabel="row of the file", ylabel="fold", yticks=range(1, 6))
 axes.set_title("Five folds: each row is tested once (dark) and trained on four times");
 
 # %% [markdown]
-# Look down any column of the picture: it is dark in exactly one fold. The slices cut the file in its own order, so shuffle a sorted file
-# first.
+# Look down any column of the picture: it is dark in exactly one fold. The slices cut the file in its own order, so
+# shuffle a sorted file first.
 
 # %% [markdown]
 # ## 11.2 Data that is already in Python
 # <!-- T171 -->
-# Your rows are in a dict, a list, a data frame, or a function makes them. Before you run this: which of the four will be written to disk?
+# Your rows are in a dict, a list, a data frame, or a function makes them. Before you run this: which of the four will
+# be written to disk?
 
 # %%
 def squares():
@@ -209,9 +216,9 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Three of them stay in memory; the rows of a generator go straight to a file, so they may be more than memory holds. And there is a
-# column that nobody asked for: the index of the data frame. `preserve_index=False` leaves it out. The table infers a type for each column
-# from its values; `None` is allowed in any column. These are not:
+# Three of them stay in memory; the rows of a generator go straight to a file, so they may be more than memory holds.
+# And there is a column that nobody asked for: the index of the data frame. `preserve_index=False` leaves it out. The
+# table infers a type for each column from its values; `None` is allowed in any column. These are not:
 
 # %%
 assert Dataset.from_pandas(frame, preserve_index=False).column_names == ["n", "square"]
@@ -222,8 +229,8 @@ with lab.expect_error(ValueError):
     Dataset.from_dict({"n": [1, "two"]})
 
 # %% [markdown]
-# Columns have one length and one type. One more trap, and this one is silent. Before you run this: what happens to a key that only the
-# second row has?
+# Columns have one length and one type. One more trap, and this one is silent. Before you run this: what happens to a
+# key that only the second row has?
 
 # %%
 Dataset.from_list([{"stars": 5}, {"stars": 1, "comment": "It leaks."}])[:]
@@ -232,9 +239,9 @@ Dataset.from_list([{"stars": 5}, {"stars": 1, "comment": "It leaks."}])[:]
 # The comment is gone: `from_list` takes its columns from the first row. So you write a safe one.
 #
 # ### Exercise 11.1
-# Write `rows_to_columns(rows)`: `rows` is a list of dicts. Return a dict that maps **every** key that occurs in any row to a list with one
-# value for each row, `None` where the row lacks it. For example, `rows_to_columns([{"stars": 5}, {"stars": 1, "comment": "It leaks."}])`
-# gives `{"stars": [5, 1], "comment": [None, "It leaks."]}`.
+# Write `rows_to_columns(rows)`: `rows` is a list of dicts. Return a dict that maps **every** key that occurs in any row
+# to a list with one value for each row, `None` where the row lacks it. For example, `rows_to_columns([{"stars": 5},
+# {"stars": 1, "comment": "It leaks."}])` gives `{"stars": [5, 1], "comment": [None, "It leaks."]}`.
 
 # %% tags=["exercise"]
 def rows_to_columns(rows: list[dict]) -> dict[str, list]:
@@ -253,11 +260,12 @@ lab.check("11.1", rows_to_columns)
 # %% [markdown]
 # ## 11.3 By name, from a Hub
 # <!-- T172 T173 -->
-# `load_dataset("owner/name")` asks a Hub. `load_dataset(folder)` asks a folder that looks like a repository on the Hub: data files, and a
-# `README.md` whose first lines say which file is which split. Before you run this: what does the second argument of
-# `load_dataset("nyu-mll/glue", "cola")` choose?
+# `load_dataset("owner/name")` asks a Hub. `load_dataset(folder)` asks a folder that looks like a repository on the Hub:
+# data files, and a `README.md` whose first lines say which file is which split. Before you run this: what does the
+# second argument of `load_dataset("nyu-mll/glue", "cola")` choose?
 #
-# Your own Hub is empty so far. Put the folder of hotel reviews there, under your name (chapter 13 is about these calls).
+# Your own Hub is empty so far. Put the folder of hotel reviews there, under your name (chapter 13 is about these
+# calls).
 
 # %%
 from huggingface_hub import HfApi
@@ -276,8 +284,8 @@ assert next(iter(streamed)) == rows[0]
 rows[:]
 
 # %% [markdown]
-# A name, and there is the table, downloaded or streamed. Nobody who uses your name needs to know where the files are. `lab.dataset` gives a
-# folder or a name, depending on the mode, and the cells below don't care. Ask first, load later:
+# A name, and there is the table, downloaded or streamed. Nobody who uses your name needs to know where the files are.
+# `lab.dataset` gives a folder or a name, depending on the mode, and the cells below don't care. Ask first, load later:
 
 # %%
 from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset_builder
@@ -293,11 +301,11 @@ reviews = load_dataset(hotel, "en", split="train", revision=hotel.revision, cach
 reviews[0]
 
 # %% [markdown]
-# The second argument is the **configuration**, or *subset*: one repository may hold several tables, here one for each language. With
-# more than one you have to choose, and the error shows the choice.
+# The second argument is the **configuration**, or *subset*: one repository may hold several tables, here one for each
+# language. With more than one you have to choose, and the error shows the choice.
 #
-# A name that no Hub has, or a Hub that can't be reached, gives an error too. And a local folder **shadows** a name. Before you run this:
-# what will `load_dataset("imdb")` load, if there happens to be a folder `imdb` where you work?
+# A name that no Hub has, or a Hub that can't be reached, gives an error too. And a local folder **shadows** a name.
+# Before you run this: what will `load_dataset("imdb")` load, if there happens to be a folder `imdb` where you work?
 
 # %%
 import contextlib
@@ -311,9 +319,10 @@ with contextlib.chdir(work):
 films[:]
 
 # %% [markdown]
-# Our one silly row, not the film reviews, and no word about it. The notes met this trap: they let `imdb` be cached in the current folder
-# with `cache_dir="."`, and the second call found the folder `imdb` first. Their error message (`Invalid pattern: '**' …`) does not come any
-# more; the shadow is still there. Keep the cache out of the folder you work in, and write `owner/name`.
+# Our one silly row, not the film reviews, and no word about it. The notes met this trap: they let `imdb` be cached in
+# the current folder with `cache_dir="."`, and the second call found the folder `imdb` first. Their error message
+# (`Invalid pattern: '**' …`) does not come any more; the shadow is still there. Keep the cache out of the folder you
+# work in, and write `owner/name`.
 #
 # The notes list the parameters of `load_dataset`. Before you run this: how many of them are gone?
 
@@ -335,8 +344,9 @@ for old in ({"ignore_verifications": True}, {"use_auth_token": True}, {"task": "
             raise ValueError("… " + str(error)[-46:]) from None
 
 # %% [markdown]
-# An unknown keyword is taken for an option of the file reader, such as `sep`, and the reader says that it has no such key (after a long
-# list of those it has, which we cut off). The next ones are today's way; the table near the end of the chapter says why.
+# An unknown keyword is taken for an option of the file reader, such as `sep`, and the reader says that it has no such
+# key (after a long list of those it has, which we cut off). The next ones are today's way; the table near the end of
+# the chapter says why.
 
 # %%
 emotion = load_dataset(
@@ -349,8 +359,8 @@ emotion = load_dataset(
 emotion
 
 # %% [markdown]
-# One more thing is gone: a data set's own Python program, such as the notes' `glue.py`. Running a stranger's code to read a table was
-# never a good idea. Data sets on the Hub are files now, mostly Parquet.
+# One more thing is gone: a data set's own Python program, such as the notes' `glue.py`. Running a stranger's code to
+# read a table was never a good idea. Data sets on the Hub are files now, mostly Parquet.
 
 # %%
 (work / "glue.py").write_text("raise SystemExit('this would have been run')\n", "utf-8")
@@ -370,9 +380,9 @@ print("train['text'][0] →", train["text"][0])
 type(train["text"])
 
 # %% [markdown]
-# A slice is **one dict of lists**: columns, as they lie in the file. And `train["text"]` is a `Column`, no list: it reads nothing until
-# you index it or go through it. So `train["text"][0]` is cheap, and `list(train["text"])` makes a list where a library insists on
-# one. The notes' `dataset["text"]` of old was a list of everything.
+# A slice is **one dict of lists**: columns, as they lie in the file. And `train["text"]` is a `Column`, no list: it
+# reads nothing until you index it or go through it. So `train["text"][0]` is cheap, and `list(train["text"])` makes a
+# list where a library insists on one. The notes' `dataset["text"]` of old was a list of everything.
 #
 # `features` knows each column's type. The label is a number with a name:
 
@@ -391,8 +401,8 @@ most, least = counts.index[0], counts.index[-1]
 axes.set_title(f"The classes are not balanced: {most} has several times the rows of {least}");
 
 # %% [markdown]
-# Read the lengths of the bars: a model that always says the most frequent emotion is right more often than one that guesses evenly. That is
-# why you look before you train.
+# Read the lengths of the bars: a model that always says the most frequent emotion is right more often than one that
+# guesses evenly. That is why you look before you train.
 #
 # Now the verbs. None of them changes the table; each gives you a new one.
 
@@ -409,11 +419,12 @@ up, down = train.sort("label"), train.sort("label", reverse=True)
 print("first labels, sorted up:", up["label"][:3], "and down:", down["label"][:3])
 
 # %% [markdown]
-# The notes say that `sort` goes from large to small, and that this can't be changed. It goes from small to large, and `reverse=True` turns
-# it round.
+# The notes say that `sort` goes from large to small, and that this can't be changed. It goes from small to large, and
+# `reverse=True` turns it round.
 #
-# `shuffle`, `select`, `sort` and `filter` copy no text. The new table holds a list of row numbers into the old one. That is quick to make
-# and slower to read, as the rows are no longer side by side. `flatten_indices` writes them out in their new order:
+# `shuffle`, `select`, `sort` and `filter` copy no text. The new table holds a list of row numbers into the old one.
+# That is quick to make and slower to read, as the rows are no longer side by side. `flatten_indices` writes them out in
+# their new order:
 
 # %%
 import time
@@ -451,8 +462,8 @@ with lab.expect_error(ValueError):
     train.select([0]).train_test_split(test_size=0.1)
 
 # %% [markdown]
-# A wrong column name is a `ValueError` from the table, but a plain `KeyError` from inside your function: there, the row is a dict. An empty
-# table is fine, until you ask it for a row.
+# A wrong column name is a `ValueError` from the table, but a plain `KeyError` from inside your function: there, the row
+# is a dict. An empty table is fine, until you ask it for a row.
 #
 # `train_test_split` shuffles and cuts. Before you run this: will both parts have the same share of each emotion?
 
@@ -470,13 +481,15 @@ plt.axhline(0, color="black", linewidth=1)
 plt.title("Shuffling alone shifts the shares, stratifying keeps them");
 
 # %% [markdown]
-# Each bar is an emotion's share of the test part, less its share of the whole. Blue bars are chance: the smaller the part, the longer they are. `stratify_by_column` keeps each share, up to rounding. It wants a
-# `ClassLabel`, as it needs to know the classes.
+# Each bar is an emotion's share of the test part, less its share of the whole. Blue bars are chance: the smaller the
+# part, the longer they are. `stratify_by_column` keeps each share, up to rounding. It wants a `ClassLabel`, as it needs
+# to know the classes.
 #
 # ### Exercise 11.2
-# `train_test_split` makes two parts, and you need three. Write `three_parts(dataset, seed)`: return a `DatasetDict` with the keys
-# `"train"`, `"validation"` and `"test"` that hold 80 %, 10 % and 10 % of the rows, shuffled. Give or take one row is fine. Each row is in exactly one part, and
-# the same seed gives the same parts. For example, 100 rows become 80, 10 and 10.
+# `train_test_split` makes two parts, and you need three. Write `three_parts(dataset, seed)`: return a `DatasetDict`
+# with the keys `"train"`, `"validation"` and `"test"` that hold 80 %, 10 % and 10 % of the rows, shuffled. Give or take
+# one row is fine. Each row is in exactly one part, and the same seed gives the same parts. For example, 100 rows become
+# 80, 10 and 10.
 
 # %% tags=["exercise"]
 def three_parts(dataset: Dataset, seed: int) -> DatasetDict:
@@ -496,8 +509,8 @@ lab.check("11.2", three_parts)
 # %% [markdown]
 # ## 11.5 Clean a messy file, from end to end
 # <!-- T181 -->
-# Reviews as they come from a scraper: HTML in the text, missing fields, notes in three ways of writing, rows that repeat. Before you run
-# this: what would you look for first?
+# Reviews as they come from a scraper: HTML in the text, missing fields, notes in three ways of writing, rows that
+# repeat. Before you run this: what would you look for first?
 
 # %%
 source = lab.dataset("messy_reviews")
@@ -507,8 +520,9 @@ look = messy.shuffle(seed=60).select(range(6))
 look.select_columns(["condition_note", "rating", "date", "review"]).to_pandas()
 
 # %% [markdown]
-# A random sample of six shows half of the trouble: entities such as `&#039;`, a note in capitals and one in small letters, a note that is missing,
-# two kinds of dates. And there are fewer ids than rows. Next, rename, and bring the notes to lower case:
+# A random sample of six shows half of the trouble: entities such as `&#039;`, a note in capitals and one in small
+# letters, a note that is missing, two kinds of dates. And there are fewer ids than rows. Next, rename, and bring the
+# notes to lower case:
 
 # %%
 steps = {"as loaded": len(messy)}
@@ -517,8 +531,8 @@ with lab.expect_error(AttributeError):
     reviews.map(lambda row: {"condition": row["condition"].lower()})
 
 # %% [markdown]
-# An empty field is `None`, and `None` has no `lower`. The order matters: drop the missing ones first. Some others are scraps of a web page, and
-# go too.
+# An empty field is `None`, and `None` has no `lower`. The order matters: drop the missing ones first. Some others are
+# scraps of a web page, and go too.
 
 # %%
 reviews = reviews.filter(lambda row: row["condition"] is not None)
@@ -531,11 +545,11 @@ reviews = reviews.map(lambda row: {"condition": row["condition"].lower()})
 print(before, "ways of writing,", len(reviews.unique("condition")), "conditions")
 
 # %% [markdown]
-# `filter` keeps the rows for which the function says true. `map` takes what the function returns and **updates** the row with it: an old name
-# replaces the column, a new name adds one.
+# `filter` keeps the rows for which the function says true. `map` takes what the function returns and **updates** the
+# row with it: an old name replaces the column, a new name adds one.
 #
-# Now the text. Python's `html.unescape` turns `&#039;` into an apostrophe. It also turns `&nbsp;` into a character that looks like a space
-# and isn't one.
+# Now the text. Python's `html.unescape` turns `&#039;` into an apostrophe. It also turns `&nbsp;` into a character that
+# looks like a space and isn't one.
 
 # %%
 import html
@@ -545,8 +559,9 @@ html.unescape(raw)
 
 # %% [markdown]
 # ### Exercise 11.3
-# Write `tidy(review)`: unescape the HTML entities, make every run of white space (spaces, tabs, line breaks, `\xa0`) one ordinary space, and leave
-# none at the ends. For example, `tidy("  Did&nbsp;nothing.\r\nI&#039;d  not ")` gives `"Did nothing. I'd not"`.
+# Write `tidy(review)`: unescape the HTML entities, make every run of white space (spaces, tabs, line breaks, `\xa0`)
+# one ordinary space, and leave none at the ends. For example, `tidy("  Did&nbsp;nothing.\r\nI&#039;d  not ")` gives
+# `"Did nothing. I'd not"`.
 
 # %% tags=["exercise"]
 def tidy(review: str) -> str:
@@ -559,7 +574,8 @@ def tidy(review: str) -> str:
 lab.check("11.3", tidy)
 
 # %% [markdown]
-# `lab.hint("11.3")` helps. The lesson goes on with its own way, a regular expression. The length in words becomes a new column.
+# `lab.hint("11.3")` helps. The lesson goes on with its own way, a regular expression. The length in words becomes a new
+# column.
 
 # %%
 import re
@@ -590,8 +606,8 @@ axes.set_xticks(ticks, ticks)
 axes.set_title("Two heaps: remarks of a few words, and reviews");
 
 # %% [markdown]
-# The axis is logarithmic. On the left of the line are remarks such as "A mat."; on the right, texts to learn from. And at the far right
-# a few that are ten times as long as the middle: remember them when you choose `max_length`.
+# The axis is logarithmic. On the left of the line are remarks such as "A mat."; on the right, texts to learn from. And
+# at the far right a few that are ten times as long as the middle: remember them when you choose `max_length`.
 
 # %%
 reviews = reviews.filter(lambda row: row["words"] > 5)
@@ -614,9 +630,10 @@ reviews["date"][:4]
 
 # %% [markdown]
 # ### Exercise 11.4
-# Rows that repeat count twice in training, and they leak from train to test. `unique` gives you the values, not the rows. Write
-# `keep_first(dataset, column)`: return a `Dataset` with, for each value of `column`, the **first** row that has it, in the old order. `None`
-# is a value like any other. For example, with the column `[7, 8, 7, 9, 8]` the rows 0, 1 and 3 stay.
+# Rows that repeat count twice in training, and they leak from train to test. `unique` gives you the values, not the
+# rows. Write `keep_first(dataset, column)`: return a `Dataset` with, for each value of `column`, the **first** row that
+# has it, in the old order. `None` is a value like any other. For example, with the column `[7, 8, 7, 9, 8]` the rows 0,
+# 1 and 3 stay.
 
 # %% tags=["exercise"]
 def keep_first(dataset: Dataset, column: str) -> Dataset:
@@ -632,7 +649,8 @@ def keep_first(dataset: Dataset, column: str) -> Dataset:
 lab.check("11.4", keep_first)
 
 # %% [markdown]
-# `lab.hint("11.4")` helps. By way of pandas it is one method, and back again. Then split, so that each part has its share of good and bad reviews:
+# `lab.hint("11.4")` helps. By way of pandas it is one method, and back again. Then split, so that each part has its
+# share of good and bad reviews:
 
 # %%
 frame = reviews.to_pandas().drop_duplicates("id")
@@ -653,14 +671,14 @@ lost = 100 * (1 - len(reviews) / len(messy))
 axes.set_title(f"Cleaning costs {lost:.0f} % of the rows; most of them said next to nothing");
 
 # %% [markdown]
-# Read from the top: each bar is what is left after one step. Keep such a table with every data set that you clean. It is the first thing
-# that a colleague asks for.
+# Read from the top: each bar is what is left after one step. Keep such a table with every data set that you clean. It
+# is the first thing that a colleague asks for.
 
 # %% [markdown]
 # ## 11.6 `map`, one by one or in batches
 # <!-- T175 -->
-# `map` is where you spend your time. The notes say that it works in batches by default, with a `batch_size` of `None`. Before you run this:
-# do you believe it?
+# `map` is where you spend your time. The notes say that it works in batches by default, with a `batch_size` of `None`.
+# Before you run this: do you believe it?
 
 # %%
 defaults = signature(Dataset.map).parameters
@@ -676,11 +694,11 @@ for batch_size in (1000, 100, None):
     print(f"batch_size={batch_size}: batches of", seen)
 
 # %% [markdown]
-# By default, `batched` is `False`: your function gets one row. With `batched=True` it gets a dict of lists, a thousand rows at a time. And
-# `batch_size=None` means the **whole** split at once, whatever its size: memory, beware.
+# By default, `batched` is `False`: your function gets one row. With `batched=True` it gets a dict of lists, a thousand
+# rows at a time. And `batch_size=None` means the **whole** split at once, whatever its size: memory, beware.
 #
-# The notes' example of a new column is `dataset.map(lambda batch: {"b": batch["a"] * 2})`. It works, though no batch is there. Before you run
-# this: what happens when you add `batched=True`?
+# The notes' example of a new column is `dataset.map(lambda batch: {"b": batch["a"] * 2})`. It works, though no batch is
+# there. Before you run this: what happens when you add `batched=True`?
 
 # %%
 numbers = Dataset.from_dict({"a": [0, 1, 2]})
@@ -690,8 +708,8 @@ with lab.expect_error(ValueError):
 numbers.map(lambda batch: {"b": [a * 2 for a in batch["a"]]}, batched=True)[:]
 
 # %% [markdown]
-# A list times two is a list twice as long. Now the case that matters. The encoder's tokenizer on some twenty thousand short texts: which way is
-# faster, and by what factor? Write down your guess.
+# A list times two is a list twice as long. Now the case that matters. The encoder's tokenizer on some twenty thousand
+# short texts: which way is faster, and by what factor? Write down your guess.
 
 # %%
 import os
@@ -716,7 +734,8 @@ def rate(rows: Dataset, **options) -> float:
     return len(rows) / seconds(lambda: rows.map(tokenize, **options), repeat=1)
 
 # %% [markdown]
-# One by one we try on a tenth of them. The last way lets the tokenizer itself use all cores; `lab.start` had switched that off.
+# One by one we try on a tenth of them. The last way lets the tokenizer itself use all cores; `lab.start` had switched
+# that off.
 
 # %%
 rates = {"one by one": rate(many.select(range(2_000)))}
@@ -736,15 +755,18 @@ axes.grid(axis="y", visible=False)
 axes.set_title("Batches save what map does around every single row");
 
 # %% [markdown]
-# Look at the lowest bar and at the batched ones: the same tokenizer, the same ids, a few times the speed. What you save is not the tokenizer's work, but what `map`
-# does around each call. On a busy machine the bars wobble: run the cell again. `make bench` measures the same.
+# Look at the lowest bar and at the batched ones: the same tokenizer, the same ids, a few times the speed. What you save
+# is not the tokenizer's work, but what `map` does around each call. On a busy machine the bars wobble: run the cell
+# again. `make bench` measures the same.
 #
-# **Two processes** don't double it here: starting them and sending them the function costs time, and each writes its own file. They pay
-# for slow functions in pure Python and for long tables. One caution: on Linux the processes are *forks*. A fork that copies a running pool of threads can
-# hang, and torch has one. Keep torch out of functions for `num_proc`, or begin them with `torch.set_num_threads(1)`.
+# **Two processes** don't double it here: starting them and sending them the function costs time, and each writes its
+# own file. They pay for slow functions in pure Python and for long tables. One caution: on Linux the processes are
+# *forks*. A fork that copies a running pool of threads can hang, and torch has one. Keep torch out of functions for
+# `num_proc`, or begin them with `torch.set_num_threads(1)`.
 #
-# **The tokenizer's own threads** do the same job within one process. On a machine with many cores they are the better choice. That is why
-# the notes' "fast tokenizers are for much data" is right: the threads only have work when they get a batch.
+# **The tokenizer's own threads** do the same job within one process. On a machine with many cores they are the better
+# choice. That is why the notes' "fast tokenizers are for much data" is right: the threads only have work when they get
+# a batch.
 #
 # Do all ways give the same?
 
@@ -755,9 +777,10 @@ assert alone[:] == few.map(tokenize, batched=True)[:] == few.map(tokenize, batch
 alone.column_names, few.map(tokenize, batched=True, remove_columns=few.column_names).column_names
 
 # %% [markdown]
-# The last one dropped the old columns with `remove_columns`. The notes warn that a new column must be as long as the old ones. True, as long as
-# the old ones stay. In a batch you may return **more or fewer** rows, if you remove them. So one long text can become several pieces. Before you
-# run this: how many pieces of at most 20 tokens do three reviews make?
+# The last one dropped the old columns with `remove_columns`. The notes warn that a new column must be as long as the
+# old ones. True, as long as the old ones stay. In a batch you may return **more or fewer** rows, if you remove them. So
+# one long text can become several pieces. Before you run this: how many pieces of at most 20 tokens do three reviews
+# make?
 
 # %%
 def windows(rows: dict) -> dict:
@@ -772,13 +795,14 @@ cut = three.map(windows, batched=True, remove_columns=three.column_names)
 len(three), len(cut), cut["row"][:], tokenizer.decode(cut[1]["input_ids"])
 
 # %% [markdown]
-# `row` says where each piece comes from, within its batch. Take it along, or you lose which label belongs to which piece.
+# `row` says where each piece comes from, within its batch. Take it along, or you lose which label belongs to which
+# piece.
 #
 # ### Exercise 11.5
-# Write `pieces(batch, size)` for `map` with `batched=True`. `batch` is a dict with two lists, `"text"` and `"label"`. Cut each text into pieces of
-# at most `size` words, one after the other with no overlap, joined by single spaces; each piece keeps the label of its text. A text without words gives no piece.
-# For example, `pieces({"text": ["one two three", "four"], "label": [1, 0]}, 2)` gives
-# `{"text": ["one two", "three", "four"], "label": [1, 1, 0]}`.
+# Write `pieces(batch, size)` for `map` with `batched=True`. `batch` is a dict with two lists, `"text"` and `"label"`.
+# Cut each text into pieces of at most `size` words, one after the other with no overlap, joined by single spaces; each
+# piece keeps the label of its text. A text without words gives no piece. For example, `pieces({"text": ["one two
+# three", "four"], "label": [1, 0]}, 2)` gives `{"text": ["one two", "three", "four"], "label": [1, 1, 0]}`.
 
 # %% tags=["exercise"]
 def pieces(batch: dict[str, list], size: int) -> dict[str, list]:
@@ -803,9 +827,9 @@ lab.check("11.5", pieces)
 # %% [markdown]
 # ## 11.7 In which form rows come out
 # <!-- T176 -->
-# In the file, a column is an Arrow array. What you get is made when you ask, by the **format**. The notes tokenize all emotions at once, which
-# works as `map` of a `DatasetDict` goes through every split, and then set a format. Before you run this: after
-# `set_format("torch", columns=["label"])`, is the text gone?
+# In the file, a column is an Arrow array. What you get is made when you ask, by the **format**. The notes tokenize all
+# emotions at once, which works as `map` of a `DatasetDict` goes through every split, and then set a format. Before you
+# run this: after `set_format("torch", columns=["label"])`, is the text gone?
 
 # %%
 splits = emotion.map(lambda rows: tokenizer(rows["text"]), batched=True)  # all splits of the DatasetDict
@@ -819,8 +843,9 @@ encoded.reset_format()
 encoded[0]["text"][:40]
 
 # %% [markdown]
-# It is hidden, not deleted: `column_names` still has it, and `reset_format` shows it again. `set_format` changes the table **in place** and returns
-# nothing. Its twin `with_format` leaves the table alone and gives you another view of the same file:
+# It is hidden, not deleted: `column_names` still has it, and `reset_format` shows it again. `set_format` changes the
+# table **in place** and returns nothing. Its twin `with_format` leaves the table alone and gives you another view of
+# the same file:
 
 # %%
 slices = {str(kind): train.with_format(kind)[:2] for kind in (None, "numpy", "torch", "pandas", "arrow")}
@@ -854,8 +879,8 @@ axes.set(xlabel="words in a text")
 axes.set_title("All six emotions have texts of much the same length");
 
 # %% [markdown]
-# Read the lines in the boxes, the medians: the boxes overlap. So a model can't tell the emotion from the length alone. (If it could, you
-# would want to know.) `with_format(None)` or `reset_format` leads back:
+# Read the lines in the boxes, the medians: the boxes overlap. So a model can't tell the emotion from the length alone.
+# (If it could, you would want to know.) `with_format(None)` or `reset_format` leads back:
 
 # %%
 assert by_words.with_format(None)[0].keys() == {"text", "label", "words"}
@@ -863,8 +888,9 @@ back = Dataset.from_pandas(table, preserve_index=False)
 train.features["label"], back.features["label"]
 
 # %% [markdown]
-# By way of a data frame the names of the classes get lost. `cast_column("label", label)` puts them back. For a transformation that changes at every
-# reading, such as random masking, there is `with_transform`: a format of your own, computed when you ask and never stored.
+# By way of a data frame the names of the classes get lost. `cast_column("label", label)` puts them back. For a
+# transformation that changes at every reading, such as random masking, there is `with_transform`: a format of your own,
+# computed when you ask and never stored.
 
 # %%
 back = back.cast_column("label", label)
@@ -873,9 +899,10 @@ back.features["label"] == label, loud[0]
 
 # %% [markdown]
 # ### Exercise 11.6
-# Write `label_counts(dataset)`: `dataset` has a column `"label"` of type `ClassLabel`. Return a dict from the **name** of each class to the number of its
-# rows, 0 for a class that has none. The table may come in any format, and must leave your function in the same one. For example, the labels
-# `[1, 1, 0]` with the names `no`, `yes`, `maybe` give `{"no": 1, "yes": 2, "maybe": 0}`.
+# Write `label_counts(dataset)`: `dataset` has a column `"label"` of type `ClassLabel`. Return a dict from the **name**
+# of each class to the number of its rows, 0 for a class that has none. The table may come in any format, and must leave
+# your function in the same one. For example, the labels `[1, 1, 0]` with the names `no`, `yes`, `maybe` give `{"no": 1,
+# "yes": 2, "maybe": 0}`.
 
 # %% tags=["exercise"]
 def label_counts(dataset: Dataset) -> dict[str, int]:
@@ -894,8 +921,8 @@ lab.check("11.6", label_counts)
 # %% [markdown]
 # ## 11.8 Save, and load again
 # <!-- T177 -->
-# The notes save a `DatasetDict` in three ways, all under one name: `save_to_disk("my_imdb")`, `to_csv("my_imdb")`, `to_json("my_imdb")`. Before you run
-# this: what will each of the three do?
+# The notes save a `DatasetDict` in three ways, all under one name: `save_to_disk("my_imdb")`, `to_csv("my_imdb")`,
+# `to_json("my_imdb")`. Before you run this: what will each of the three do?
 
 # %%
 tidied.save_to_disk(work / "my_reviews")
@@ -908,8 +935,9 @@ with lab.expect_error(IsADirectoryError, PermissionError):
         raise type(error)(error.strerror) from None  # without the folder's long name
 
 # %% [markdown]
-# `save_to_disk` makes a **folder**, with one folder of Arrow files for each split. `to_csv` and `to_json` write a **file**, from one split. A
-# `DatasetDict` has neither, and a folder can't be overwritten with a file. Worse is the third trap. Before you run this: what is left in the file?
+# `save_to_disk` makes a **folder**, with one folder of Arrow files for each split. `to_csv` and `to_json` write a
+# **file**, from one split. A `DatasetDict` has neither, and a folder can't be overwritten with a file. Worse is the
+# third trap. Before you run this: what is left in the file?
 
 # %%
 one = work / "my_file"
@@ -921,7 +949,8 @@ first, one.read_text("utf-8")[:24]
 # %% [markdown]
 # Only the JSON. The second call overwrote the first without a word. Give each file its own name and its ending.
 #
-# Loading has two verbs too. `load_from_disk` reads what `save_to_disk` wrote; `load_dataset` reads everything else. Confuse them:
+# Loading has two verbs too. `load_from_disk` reads what `save_to_disk` wrote; `load_dataset` reads everything else.
+# Confuse them:
 
 # %%
 from datasets import load_from_disk
@@ -972,12 +1001,13 @@ for axes, column in zip(panels, ("MB", "ms to load")):
 figure.suptitle("Parquet is small, Arrow is there at once", x=0.01, ha="left");
 
 # %% [markdown]
-# Short bars are good. **Arrow** is the memory format itself, so there is nothing to convert: best for your own next run. **Parquet** is
-# compressed, and made to be passed on: the Hub stores it. csv and JSON are for people and other programs, and lose something: in a csv the lists of ids
-# come back as *text*, and both forget the names of the classes.
+# Short bars are good. **Arrow** is the memory format itself, so there is nothing to convert: best for your own next
+# run. **Parquet** is compressed, and made to be passed on: the Hub stores it. csv and JSON are for people and other
+# programs, and lose something: in a csv the lists of ids come back as *text*, and both forget the names of the classes.
 #
-# The notes say that the machine which loads must have the same version of `datasets` as the one that saved. Between versions that may be
-# needed for `save_to_disk`, whose folder has the library's own layout. Parquet is a standard, and pandas reads it without `datasets`:
+# The notes say that the machine which loads must have the same version of `datasets` as the one that saved. Between
+# versions that may be needed for `save_to_disk`, whose folder has the library's own layout. Parquet is a standard, and
+# pandas reads it without `datasets`:
 
 # %%
 pd.read_parquet(work / "big.parquet", columns=["text", "label"]).head(2)
@@ -1002,10 +1032,12 @@ print(f"the second takes {100 * times[1] / times[0]:.0f} % of the first; fingerp
 [Path(file["filename"]).name for file in counted.cache_files]
 
 # %% [markdown]
-# Every table has a **fingerprint**. The fingerprint of a result is a hash of three things: the fingerprint of the table before, the
-# function, and the arguments. The file in the cache carries it in its name. If that file exists already, nothing is computed.
+# Every table has a **fingerprint**. The fingerprint of a result is a hash of three things: the fingerprint of the table
+# before, the function, and the arguments. The file in the cache carries it in its name. If that file exists already,
+# nothing is computed.
 #
-# How can a function be hashed? The library pickles it: its bytecode, **and the global values that it uses**. So this is noticed:
+# How can a function be hashed? The library pickles it: its bytecode, **and the global values that it uses**. So this is
+# noticed:
 
 # %%
 letters = "aeiou"
@@ -1019,8 +1051,8 @@ letters = "xyz"
 first == train.map(count_letters)._fingerprint
 
 # %% [markdown]
-# `False`: another global value, another fingerprint, a new computation. A function that holds something which can't be pickled is another
-# matter. Before you run this: a look-up in a database, twice. Will the second be instant?
+# `False`: another global value, another fingerprint, a new computation. A function that holds something which can't be
+# pickled is another matter. Before you run this: a look-up in a database, twice. Will the second be instant?
 
 # %%
 import sqlite3
@@ -1048,8 +1080,8 @@ axes.set_title("The second time is free, unless the function can't be hashed");
 # %% [markdown]
 # Each orange bar repeats the blue one above it. Two of them can hardly be seen; the third is as long as the first time.
 #
-# The warning says it: without a hash, the fingerprint is drawn at random, and everything is computed anew each time. It is shown once in a session. The cure is to open the
-# connection inside the function, where nothing has to be pickled:
+# The warning says it: without a hash, the fingerprint is drawn at random, and everything is computed anew each time. It
+# is shown once in a session. The cure is to open the connection inside the function, where nothing has to be pickled:
 
 # %%
 def look_up_inside(batch: dict) -> dict:
@@ -1062,14 +1094,15 @@ again[0] == again[1]
 
 # %% [markdown]
 # ### Exercise 11.7
-# Five times, `train.map(…)` runs twice. Between the two runs, something happens. Will the second come from the cache? Write your
-# prediction: a dict of five `True` or `False`.
+# Five times, `train.map(…)` runs twice. Between the two runs, something happens. Will the second come from the cache?
+# Write your prediction: a dict of five `True` or `False`.
 #
 # - `A` the cell with the function is run again, with a comment added in the function;
 # - `B` the function returns `random.random()`, and nothing is changed;
 # - `C` the second time, `batched=True` is added;
 # - `D` each time, the table is `train.shuffle()`, with no seed;
-# - `E` the function is imported from a module; the module is edited and reloaded, so that the function now returns something else.
+# - `E` the function is imported from a module; the module is edited and reloaded, so that the function now returns
+#   something else.
 #
 # For example, `{"A": True, "B": True, "C": True, "D": True, "E": True}` says that all five are instant.
 
@@ -1113,9 +1146,10 @@ twice = few.map(draw), few.map(draw)
 twice[0]["n"][:2], twice[1]["n"][:2]
 
 # %% [markdown]
-# `A`: comments are not in the bytecode. `B`: the code is the same, so you get the **same "random" numbers** from the file, again and again. That is
-# seldom what you want of an augmentation; use `with_transform`. `C` changes the arguments, `D` the table: without a seed, a shuffle is new
-# each time, and with it everything after. Now `E`, the dangerous one:
+# `A`: comments are not in the bytecode. `B`: the code is the same, so you get the **same "random" numbers** from the
+# file, again and again. That is seldom what you want of an augmentation; use `with_transform`. `C` changes the
+# arguments, `D` the table: without a seed, a shuffle is new each time, and with it everything after. Now `E`, the
+# dangerous one:
 
 # %%
 import importlib
@@ -1133,8 +1167,8 @@ new = few.map(recipe_of_mine.f)["n"][0]
 old, recipe_of_mine.f({})["n"], new
 
 # %% [markdown]
-# The function says 4, and the table still says 1. A function from a module is pickled **by name**, so its code is not in the hash. After editing a
-# module, say `load_from_cache_file=False` once:
+# The function says 4, and the table still says 1. A function from a module is pickled **by name**, so its code is not
+# in the hash. After editing a module, say `load_from_cache_file=False` once:
 
 # %%
 assert runs["A"][0] == runs["A"][1] and runs["B"][0] == runs["B"][1] and old == new
@@ -1143,8 +1177,9 @@ folder = Path(train.cache_files[0]["filename"]).parent
 few.map(recipe_of_mine.f, load_from_cache_file=False)["n"][0], len(list(folder.glob("cache-*.arrow")))
 
 # %% [markdown]
-# The second number is how many results of this one table lie in the cache by now. `train.cleanup_cache_files()` would remove them. `datasets.disable_caching()` switches the whole mechanism off. And a table that was
-# made in memory (`from_dict`, `from_pandas`) has no folder to cache in: its `map` runs every time.
+# The second number is how many results of this one table lie in the cache by now. `train.cleanup_cache_files()` would
+# remove them. `datasets.disable_caching()` switches the whole mechanism off. And a table that was made in memory
+# (`from_dict`, `from_pandas`) has no folder to cache in: its `map` runs every time.
 
 # %%
 in_memory = Dataset.from_dict(few[:])
@@ -1153,8 +1188,9 @@ in_memory.map(size).cache_files
 # %% [markdown]
 # ## 11.10 More than memory: mapped files
 # <!-- T178 -->
-# The notes warn that a 40 GB corpus needs several times its size in memory. With an Arrow file it doesn't: the file is **mapped**. Its bytes
-# get addresses, and the system brings in a page when someone touches it. Before you run this: how much memory of its own will Python need to go through a file of more than 100 MB?
+# The notes warn that a 40 GB corpus needs several times its size in memory. With an Arrow file it doesn't: the file is
+# **mapped**. Its bytes get addresses, and the system brings in a page when someone touches it. Before you run this: how
+# much memory of its own will Python need to go through a file of more than 100 MB?
 #
 # We set a budget first, and write the file with a generator.
 
@@ -1176,7 +1212,8 @@ megabytes = corpus_file.stat().st_size / 1e6
 f"{len(corpus):,} rows, {megabytes:.0f} MB: {megabytes / BUDGET:.1f} times the budget"
 
 # %% [markdown]
-# What must not be counted as ours are the pages of the file. They are in memory too, but the system may drop them at any time, as they can be read again. So we ask for two numbers.
+# What must not be counted as ours are the pages of the file. They are in memory too, but the system may drop them at
+# any time, as they can be read again. So we ask for two numbers.
 
 # %%
 import psutil
@@ -1216,8 +1253,9 @@ axes.text(read_so_far[middle], mapped_grown[middle] + 10, "pages of the file", c
 axes.set_title("Going through the whole file needs next to no memory of our own");
 
 # %% [markdown]
-# The lower line is ours: it stays on the floor, far below the budget. The upper one is the file's pages as they come in (it is flat where they were in memory already, and 0 where
-# the system doesn't tell). A program that shows you "memory" usually adds both, and makes a data set look like a glutton. Compare with a Python list of all the texts:
+# The lower line is ours: it stays on the floor, far below the budget. The upper one is the file's pages as they come in
+# (it is flat where they were in memory already, and 0 where the system doesn't tell). A program that shows you "memory"
+# usually adds both, and makes a data set look like a glutton. Compare with a Python list of all the texts:
 
 # %%
 before, _ = memory()
@@ -1230,9 +1268,10 @@ print(f"in_memory=True: Arrow holds {pyarrow.total_allocated_bytes() / 1e6:.0f} 
 del with_copy
 
 # %% [markdown]
-# That is what `keep_in_memory=True` does, which the notes list too: it copies the table into memory. It saves reading a slow disk twice, and it costs
-# what it says. The default is the mapped file. The notes quote 0.3 GB/s for
-# going through a mapped file. What you get depends on the disk; here the file was written a moment ago, so the system still has its pages.
+# That is what `keep_in_memory=True` does, which the notes list too: it copies the table into memory. It saves reading a
+# slow disk twice, and it costs what it says. The default is the mapped file. The notes quote 0.3 GB/s for going through
+# a mapped file. What you get depends on the disk; here the file was written a moment ago, so the system still has its
+# pages.
 #
 # Any row can be reached at once, as the file has an index of its rows:
 
@@ -1244,8 +1283,8 @@ print(f"{1e6 * each:.0f} millionths of a second for a row anywhere in the file")
 # %% [markdown]
 # ## 11.11 Less than a file: streaming
 # <!-- T179 -->
-# Sometimes even the disk is too small, or you want ten rows and no download. With `streaming=True` nothing is written: rows come as you ask for them. Before you run
-# this: which of the verbs of section 11.4 can't work on a stream?
+# Sometimes even the disk is too small, or you want ten rows and no download. With `streaming=True` nothing is written:
+# rows come as you ask for them. Before you run this: which of the verbs of section 11.4 can't work on a stream?
 
 # %%
 stream = load_dataset(stories, split="train", revision=stories.revision, streaming=True)
@@ -1259,10 +1298,11 @@ verbs = ["map", "filter", "shuffle", "sort", "select", "unique", "train_test_spl
 print("missing:", [verb for verb in verbs if not hasattr(stream, verb)])
 
 # %% [markdown]
-# The notes say that you go on as before. Not quite: what needs to know all rows is missing. There is no length, no row 5, no sorting, no splitting. What
-# goes through row by row is there: `map`, `filter`, `take`, `skip`, `shuffle`.
+# The notes say that you go on as before. Not quite: what needs to know all rows is missing. There is no length, no row
+# 5, no sorting, no splitting. What goes through row by row is there: `map`, `filter`, `take`, `skip`, `shuffle`.
 #
-# They are **lazy**. Before you run this: we ask for two rows of a stream of a million. How many rows does the source make?
+# They are **lazy**. Before you run this: we ask for two rows of a stream of a million. How many rows does the source
+# make?
 
 # %%
 from datasets import IterableDataset
@@ -1281,10 +1321,11 @@ even = numbers.map(lambda row: {"twice": 2 * row["n"]}).filter(lambda row: row["
 list(even.take(2)), made
 
 # %% [markdown]
-# A handful. `map` and `filter` were only written down, and did their work when a row came by. With `batched=True` the source has to make a batch first.
+# A handful. `map` and `filter` were only written down, and did their work when a row came by. With `batched=True` the
+# source has to make a batch first.
 #
-# So how can a stream be shuffled? With a **buffer**: fill it, give away a random one of its rows, and put the next into its place. Before you run this: how many rows does the
-# source make for the first shuffled one?
+# So how can a stream be shuffled? With a **buffer**: fill it, give away a random one of its rows, and put the next into
+# its place. Before you run this: how many rows does the source make for the first shuffled one?
 
 # %%
 for buffer_size in (10, 100, 1_000):
@@ -1303,14 +1344,18 @@ panels[0].set_ylabel("place before")
 figure.suptitle("A small buffer hardly shuffles", x=0.01, ha="left");
 
 # %% [markdown]
-# In the left panel the dots stay on the diagonal. In the middle one, none is far above it: a row can't come earlier than the buffer lets it in, while
-# a few wait long for their turn. On the right the dots fill the square, because the buffer holds everything. The notes describe a buffer of 10,000 rows which is always there. There is one only when you call `shuffle`, and its default is
-# 1,000. A file that is sorted by class needs a buffer larger than a class, or a shuffle on disk before.
+# In the left panel the dots stay on the diagonal. In the middle one, none is far above it: a row can't come earlier
+# than the buffer lets it in, while a few wait long for their turn. On the right the dots fill the square, because the
+# buffer holds everything. The notes describe a buffer of 10,000 rows which is always there. There is one only when you
+# call `shuffle`, and its default is 1,000. A file that is sorted by class needs a buffer larger than a class, or a
+# shuffle on disk before.
 #
 # ### Exercise 11.8
-# Write the generator `buffered(stream, size, seed)`. Put the first `size` items of the iterable `stream` into a list. For each further item, choose a random place of the
-# list, `yield` what is there, and put the item into that place. At the end, `yield` the rest in random order. `random.Random(seed)` gives you the chance. Never take more
-# than one item beyond the buffer before you yield. For example, `list(buffered(range(5), 2, seed=0))` is some order of 0 to 4 that begins with 0 or 1.
+# Write the generator `buffered(stream, size, seed)`. Put the first `size` items of the iterable `stream` into a list.
+# For each further item, choose a random place of the list, `yield` what is there, and put the item into that place. At
+# the end, `yield` the rest in random order. `random.Random(seed)` gives you the chance. Never take more than one item
+# beyond the buffer before you yield. For example, `list(buffered(range(5), 2, seed=0))` is some order of 0 to 4 that
+# begins with 0 or 1.
 
 # %% tags=["exercise"]
 def buffered(stream, size: int, seed: int):
@@ -1334,8 +1379,8 @@ lab.check("11.8", buffered)
 # %% [markdown]
 # `lab.hint("11.8")` helps.
 #
-# Several streams become one with `interleave_datasets`: in turns, or by chance, in the shares that you give. Before you run this: one stream has three rows, the other five. When does the
-# mixture end?
+# Several streams become one with `interleave_datasets`: in turns, or by chance, in the shares that you give. Before you
+# run this: one stream has three rows, the other five. When does the mixture end?
 
 # %%
 from datasets import interleave_datasets
@@ -1347,8 +1392,8 @@ for strategy in ("first_exhausted", "all_exhausted", "all_exhausted_without_repl
     print(f"{strategy:34}", [row["n"] for row in mixed])
 
 # %% [markdown]
-# By default with the first stream that ends. `all_exhausted` goes on until each has been read to its end, and begins the short one again: that is oversampling. The third
-# reads each row once. With `probabilities` you mix in shares:
+# By default with the first stream that ends. `all_exhausted` goes on until each has been read to its end, and begins
+# the short one again: that is oversampling. The third reads each row once. With `probabilities` you mix in shares:
 
 # %%
 story = stream.map(lambda row: {"kind": "story"}).select_columns("kind")
@@ -1357,7 +1402,8 @@ mixed = interleave_datasets([story, topic], probabilities=[0.2, 0.8], seed=0)
 pd.Series([row["kind"] for row in mixed.take(200)]).value_counts(normalize=True).round(2)
 
 # %% [markdown]
-# About one in five is a story, as asked. Last, a stream keeps its place. A training that was interrupted need not begin again:
+# About one in five is a story, as asked. Last, a stream keeps its place. A training that was interrupted need not begin
+# again:
 
 # %%
 source = numbers.take(10)
@@ -1369,7 +1415,8 @@ later.load_state_dict(bookmark)
 first, [row["n"] for row in later]
 
 # %% [markdown]
-# Which one, then? A mapped table if the file fits on your disk: you have every row, exact shuffling, and the cache. A stream if it doesn't, or if you only want to look.
+# Which one, then? A mapped table if the file fits on your disk: you have every row, exact shuffling, and the cache. A
+# stream if it doesn't, or if you only want to look.
 #
 # ## What changed since the notes
 #
@@ -1421,13 +1468,15 @@ lab.quiz("11")
 
 # %% [markdown]
 # ## Recap
-# - `load_dataset(kind, data_files=…)` reads csv, tsv, JSON, text and Parquet, `split="train[:10%]"` a part of it; `from_dict`, `from_pandas` and `from_generator`
-#   take what Python has.
-# - Slices are dicts of lists; `sort`, `filter`, `select` and `shuffle` keep row numbers, not copies; a `ClassLabel` knows its names, and lets you stratify.
+# - `load_dataset(kind, data_files=…)` reads csv, tsv, JSON, text and Parquet, `split="train[:10%]"` a part of it;
+#   `from_dict`, `from_pandas` and `from_generator` take what Python has.
+# - Slices are dicts of lists; `sort`, `filter`, `select` and `shuffle` keep row numbers, not copies; a `ClassLabel`
+#   knows its names, and lets you stratify.
 # - Cleaning is `filter` and `map` in the right order, from a random sample to a table of what each step cost.
-# - `map` with `batched=True` saves the work around each row; its result is cached under a fingerprint of the table, the function and the arguments, and only of
-#   what can be pickled by value.
+# - `map` with `batched=True` saves the work around each row; its result is cached under a fingerprint of the table, the
+#   function and the arguments, and only of what can be pickled by value.
 # - `save_to_disk` makes a folder for `load_from_disk`; Parquet is for passing on; one name, one file.
-# - A mapped file takes next to no memory of your own, whatever its size; a stream takes not even the disk, and has no length, no order but its own, and a buffer to shuffle with.
+# - A mapped file takes next to no memory of your own, whatever its size; a stream takes not even the disk, and has no
+#   length, no order but its own, and a buffer to shuffle with.
 #
 # Next: chapter 12, Text generation, lets a model write. Chapter 13 shares the table that you have cleaned.

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 13 Sharing on a Hub
 #
-# You put a model, its data and its demo on a Hub that runs on your own machine, and get them back in every way that the libraries know.
+# You put a model, its data and its demo on a Hub that runs on your own machine, and get them back in every way that the
+# libraries know.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -17,9 +18,10 @@ import labs_utils as lab
 lab.start("13")
 
 # %% [markdown]
-# The notes end with "now log in and push". You can do that right here. The next cell starts a small **Hub of your own** on this machine. It
-# speaks the same language over HTTP as the Hub at `huggingface.co`, so that the real libraries work with it, unchanged. Nothing leaves
-# this machine. It must come before the libraries are imported, because they read then where the Hub is.
+# The notes end with "now log in and push". You can do that right here. The next cell starts a small **Hub of your own**
+# on this machine. It speaks the same language over HTTP as the Hub at `huggingface.co`, so that the real libraries work
+# with it, unchanged. Nothing leaves this machine. It must come before the libraries are imported, because they read
+# then where the Hub is.
 
 # %%
 practice = True  # False, with LABS_MODE=hub: your account on the real Hub (section 13.14)
@@ -50,8 +52,8 @@ work = Path(box.name)  # a scratch folder; it goes when the kernel goes
 # %% [markdown]
 # ## 13.1 Who am I?
 # <!-- T200 -->
-# A Hub knows you by a **token**: a long random word that your program sends with every request. Before you run this: your kernel has one
-# already. Who gave it to you, and what may it do?
+# A Hub knows you by a **token**: a long random word that your program sends with every request. Before you run this:
+# your kernel has one already. Who gave it to you, and what may it do?
 
 # %%
 api = HfApi()
@@ -60,8 +62,9 @@ user = me["name"]
 user, me["auth"]["accessToken"]["role"], api.endpoint
 
 # %% [markdown]
-# `lab.hub()` made the user and the token, and put the token into the environment variable `HF_TOKEN`. It is a *write* token. A *read*
-# token downloads your private repositories and changes nothing: give that one to a program that only reads.
+# `lab.hub()` made the user and the token, and put the token into the environment variable `HF_TOKEN`. It is a *write*
+# token. A *read* token downloads your private repositories and changes nothing: give that one to a program that only
+# reads.
 #
 # A token is a password. So look at it without showing it:
 
@@ -70,8 +73,9 @@ token = get_token()
 print(f"{token[:3]}{'•' * (len(token) - 3)}  {len(token)} characters")
 
 # %% [markdown]
-# On your own computer you log in once: `hf auth login` in a terminal, or `login()` in Python. Both check the token with the Hub and write it to
-# a file, which the libraries find later. Before you run this: which of the two tokens counts, the file's or the variable's?
+# On your own computer you log in once: `hf auth login` in a terminal, or `login()` in Python. Both check the token with
+# the Hub and write it to a file, which the libraries find later. Before you run this: which of the two tokens counts,
+# the file's or the variable's?
 
 # %%
 from huggingface_hub import constants, login, logout
@@ -85,10 +89,11 @@ if practice:  # on the real Hub this would log you out
     print(saved.exists(), get_token() == token)
 
 # %% [markdown]
-# The variable counts: after `logout()` the file is gone, and you are still logged in; the library says so, with an error. An argument `token=…` counts more than both. Never
-# write a token into a notebook: you will share the notebook.
+# The variable counts: after `logout()` the file is gone, and you are still logged in; the library says so, with an
+# error. An argument `token=…` counts more than both. Never write a token into a notebook: you will share the notebook.
 #
-# The chapter begins with a clean table, so that you can run it as often as you like. It only deletes what it makes itself.
+# The chapter begins with a clean table, so that you can run it as often as you like. It only deletes what it makes
+# itself.
 
 # %%
 repo, notes, secret = (f"{user}/workbook-{name}" for name in ("topics", "notes", "secret"))
@@ -103,8 +108,9 @@ api.delete_repo(demo_repo, repo_type="space", missing_ok=True)
 # %% [markdown]
 # ## 13.2 Something worth sharing
 # <!-- T200 -->
-# You need a model. Here is one that takes a few seconds: the encoder stays as it is, and a new linear head learns to tell eight topics apart.
-# Before you run this: one in eight would be guessing. How many will the head get right on texts that it has not seen?
+# You need a model. Here is one that takes a few seconds: the encoder stays as it is, and a new linear head learns to
+# tell eight topics apart. Before you run this: one in eight would be guessing. How many will the head get right on
+# texts that it has not seen?
 
 # %%
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -149,8 +155,8 @@ for _ in range(60):
 accuracy = held_out[-1]
 
 # %% [markdown]
-# The encoder read every text once; the head then trained on what it said. So sixty steps cost next to nothing. The right end of the curve is
-# the model that you are going to share.
+# The encoder read every text once; the head then trained on what it said. So sixty steps cost next to nothing. The
+# right end of the curve is the model that you are going to share.
 
 # %%
 figure, axes = plt.subplots()
@@ -162,14 +168,14 @@ axes.set_title(f"A new head on a frozen encoder: {accuracy:.2f} after 60 steps")
 assert accuracy > 0.5
 
 # %% [markdown]
-# Look at the distance to the dashed line: the head is right far more often than chance. Remember the number in the title: it goes on the model
-# card.
+# Look at the distance to the dashed line: the head is right far more often than chance. Remember the number in the
+# title: it goes on the model card.
 
 # %% [markdown]
 # ## 13.3 Push
 # <!-- T200 -->
-# A **repository** is a folder with a history. Its name is `owner/name`. Before you run this: which files will a model need there, so that
-# somebody else can load it with one line?
+# A **repository** is a folder with a history. Its name is `owner/name`. Before you run this: which files will a model
+# need there, so that somebody else can load it with one line?
 
 # %%
 url = api.create_repo(repo)
@@ -184,7 +190,8 @@ print(type(pushed).__name__, pushed.oid[:8], pushed.commit_message)
 sorted(api.list_repo_files(repo))
 
 # %% [markdown]
-# Two commits. (A card, `README.md`, came along: the library's form, to be filled in. Section 13.9 does.) `push_to_hub` is `save_pretrained` into a temporary folder, then an upload of that folder; if the repository is not there yet, it
+# Two commits. (A card, `README.md`, came along: the library's form, to be filled in. Section 13.9 does.) `push_to_hub`
+# is `save_pretrained` into a temporary folder, then an upload of that folder; if the repository is not there yet, it
 # makes one. Both halves wrote what they need. The weights come as `model.safetensors`.
 #
 # Which file is how large?
@@ -200,8 +207,8 @@ axes.grid(axis="y", visible=False)
 axes.set_title("One file is nearly all of the repository");
 
 # %% [markdown]
-# Look at the orange bar: this is an **LFS** file, for *large file storage*. A line in `.gitattributes` says which endings go there. Section 13.7
-# shows what Git keeps in their place. Blue files are kept as they are.
+# Look at the orange bar: this is an **LFS** file, for *large file storage*. A line in `.gitattributes` says which
+# endings go there. Section 13.7 shows what Git keeps in their place. Blue files are kept as they are.
 #
 # Now be somebody else: load it by its name.
 
@@ -215,14 +222,14 @@ assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 topic(sentence)
 
 # %% [markdown]
-# Every weight came back bit by bit as it went. But its answer is `LABEL_0`, and only you know what that means. You forgot the names of the labels.
-# Section 13.5 mends it, with a history that shows it.
+# Every weight came back bit by bit as it went. But its answer is `LABEL_0`, and only you know what that means. You
+# forgot the names of the labels. Section 13.5 mends it, with a history that shows it.
 
 # %% [markdown]
 # ## 13.4 Files, folders, commits
 # <!-- T200 -->
-# A repository takes any file, not only models. There are three calls: one file, one folder, and a commit that you put together yourself. Before
-# you run this: how many commits will three files in a folder make?
+# A repository takes any file, not only models. There are three calls: one file, one folder, and a commit that you put
+# together yourself. Before you run this: how many commits will three files in a folder make?
 
 # %%
 api.create_repo(notes)
@@ -239,7 +246,8 @@ print(one.commit_message, "|", two.commit_message)
 api.list_repo_files(notes)
 
 # %% [markdown]
-# One commit for the whole folder, without the `.tmp` file. A commit is all or nothing: nobody ever sees half of your folder.
+# One commit for the whole folder, without the `.tmp` file. A commit is all or nothing: nobody ever sees half of your
+# folder.
 #
 # `create_commit` takes a list of operations. This one adds, copies and deletes at once:
 
@@ -266,13 +274,14 @@ classifier.push_to_hub(repo)
 before, len(api.list_repo_commits(repo))
 
 # %% [markdown]
-# No new commit. The client computes a hash of every file and asks first; what the Hub has by that hash is not sent again.
+# No new commit. The client computes a hash of every file and asks first; what the Hub has by that hash is not sent
+# again.
 
 # %% [markdown]
 # ## 13.5 Tags, branches, proposals, and the way back
 # <!-- T208 -->
-# Now give the labels their names. Before that, set a **tag** on the version that people may already use. Before you run this: which of the two
-# can move later, a tag or a branch?
+# Now give the labels their names. Before that, set a **tag** on the version that people may already use. Before you run
+# this: which of the two can move later, a tag or a branch?
 
 # %%
 api.create_tag(repo, tag="v1.0", tag_message="labels without names")
@@ -283,8 +292,8 @@ api.create_tag(repo, tag="v1.1")
 pipeline("text-classification", repo)(sentence)
 
 # %% [markdown]
-# Only `config.json` changed. A **branch** moves on with each commit; a **tag** stays where it is. And a **pull request** is a proposal: a commit
-# beside `main` that waits until the owner takes it. Make one of each.
+# Only `config.json` changed. A **branch** moves on with each commit; a **tag** stays where it is. And a **pull
+# request** is a proposal: a commit beside `main` that waits until the owner takes it. Make one of each.
 
 # %%
 api.create_branch(repo, branch="experiment", revision="v1.0")
@@ -295,8 +304,8 @@ proposal = api.create_commit(repo, credit, commit_message="Give credit", create_
 proposal.pr_num, proposal.pr_revision, "CREDITS.md" in api.list_repo_files(repo)
 
 # %% [markdown]
-# The proposal has a number and a name that you can download, but `main` does not have the file. Then, on a Friday afternoon, somebody pushes a
-# config with the labels in the wrong order:
+# The proposal has a number and a name that you can download, but `main` does not have the file. Then, on a Friday
+# afternoon, somebody pushes a config with the labels in the wrong order:
 
 # %%
 import json
@@ -310,8 +319,8 @@ for revision in ("main", "v1.1"):
     print(revision, pipeline("text-classification", repo, revision=revision)(sentence))
 
 # %% [markdown]
-# The same weights, the same score, another word, and no error anywhere. Whoever wrote `revision="v1.1"` did not notice. That is why this
-# course loads every checkpoint with `revision=`.
+# The same weights, the same score, another word, and no error anywhere. Whoever wrote `revision="v1.1"` did not notice.
+# That is why this course loads every checkpoint with `revision=`.
 #
 # Going back does not mean to delete. You make a **new** commit with the old file:
 
@@ -352,14 +361,15 @@ axes.spines["left"].set_visible(False)
 axes.set_title("Tags stay, branches move, a proposal stands beside main");
 
 # %% [markdown]
-# Look where the two lower lines leave the upper one: the experiment starts at `v1.0`, the proposal at the commit that was newest when it was
-# made. The merge put the proposal's change on top of `main`.
+# Look where the two lower lines leave the upper one: the experiment starts at `v1.0`, the proposal at the commit that
+# was newest when it was made. The merge put the proposal's change on top of `main`.
 
 # %% [markdown]
 # ## 13.6 Download what you want, at the version you want
 # <!-- T201 -->
-# `hf_hub_download` gets one file and returns where it lies. Its `revision` can be a tag, a branch, a pull request or a commit: the notes list all
-# four. Before you run this: how many **different** contents of `config.json` will the four bring?
+# `hf_hub_download` gets one file and returns where it lies. Its `revision` can be a tag, a branch, a pull request or a
+# commit: the notes list all four. Before you run this: how many **different** contents of `config.json` will the four
+# bring?
 
 # %%
 cache = work / "cache"
@@ -371,8 +381,8 @@ for revision in ("v1.0", "main", proposal.pr_revision, good):
 pd.DataFrame(rows, columns=["revision", "commit", "label 0", "blob"])
 
 # %% [markdown]
-# Four revisions, four commits, two contents. You have all four files now. Before you run this: which of them will the library get a second time
-# without a word to the Hub?
+# Four revisions, four commits, two contents. You have all four files now. Before you run this: which of them will the
+# library get a second time without a word to the Hub?
 
 # %%
 from huggingface_hub import get_session
@@ -387,10 +397,11 @@ for revision in ("main", good):
 get_session().event_hooks["request"].remove(watch)
 
 # %% [markdown]
-# A branch is looked up each time: it may have moved. A full commit id can't change its meaning, so that nobody has to be asked.
+# A branch is looked up each time: it may have moved. A full commit id can't change its meaning, so that nobody has to
+# be asked.
 #
-# `snapshot_download` gets a whole repository, or the part of it that your patterns choose. Before you run this: which calls will leave the
-# weights where they are?
+# `snapshot_download` gets a whole repository, or the part of it that your patterns choose. Before you run this: which
+# calls will leave the weights where they are?
 
 # %%
 only = Path(snapshot_download(repo, revision="v1.1", allow_patterns="*.json", cache_dir=cache))
@@ -414,15 +425,16 @@ local = Path(snapshot_download(repo, local_dir=work / "my-copy", allow_patterns=
 {path.name: path.is_symlink() for path in sorted(local.iterdir()) if path.is_file()}
 
 # %% [markdown]
-# Plain files under their own names: for a folder that you want to open, edit or copy. For everything else leave `local_dir` out; the cache keeps each
-# file once.
+# Plain files under their own names: for a folder that you want to open, edit or copy. For everything else leave
+# `local_dir` out; the cache keeps each file once.
 #
 # ### Exercise 13.1
-# Behind every download is one address: `endpoint/owner/name/resolve/revision/path`. A data set has `datasets/` in front of its name, a Space
-# `spaces/`. In the revision, a `/` is written `%2F`, as otherwise nobody would know where it ends; `urllib.parse.quote(text, safe="")` does that. In the
-# path, a `/` stays. Write `file_url(endpoint, repo_id, path, revision, repo_type)` and return the string. For example,
-# `file_url("http://hub", "ada/cats", "sub/a.txt", "refs/pr/3", "dataset")` gives `"http://hub/datasets/ada/cats/resolve/refs%2Fpr%2F3/sub/a.txt"`. The names
-# of files hold letters, digits and blanks; a blank is written `%20`.
+# Behind every download is one address: `endpoint/owner/name/resolve/revision/path`. A data set has `datasets/` in front
+# of its name, a Space `spaces/`. In the revision, a `/` is written `%2F`, as otherwise nobody would know where it ends;
+# `urllib.parse.quote(text, safe="")` does that. In the path, a `/` stays. Write `file_url(endpoint, repo_id, path,
+# revision, repo_type)` and return the string. For example, `file_url("http://hub", "ada/cats", "sub/a.txt",
+# "refs/pr/3", "dataset")` gives `"http://hub/datasets/ada/cats/resolve/refs%2Fpr%2F3/sub/a.txt"`. The names of files
+# hold letters, digits and blanks; a blank is written `%20`.
 
 # %%
 from urllib.parse import quote
@@ -444,10 +456,11 @@ lab.check("13.1", file_url)
 # `lab.hint("13.1")` helps.
 #
 # ### Exercise 13.2
-# Write `wanted(files, allow, ignore)`. `files` is a list of paths; `allow` and `ignore` are lists of patterns such as `"*.json"`, or `None` for no rule. A file
-# comes if it matches at least one pattern of `allow`, and none of `ignore`. `fnmatch.fnmatchcase(path, pattern)` says whether a path matches; its `*` goes across
-# `/`. A pattern that ends with `/` means all that is in the folder. Return the list in its order. For example,
-# `wanted(["a.json", "b.bin", "onnx/c.json"], ["*.json"], ["onnx/"])` gives `["a.json"]`. Note that an empty list is a rule too: nothing matches it.
+# Write `wanted(files, allow, ignore)`. `files` is a list of paths; `allow` and `ignore` are lists of patterns such as
+# `"*.json"`, or `None` for no rule. A file comes if it matches at least one pattern of `allow`, and none of `ignore`.
+# `fnmatch.fnmatchcase(path, pattern)` says whether a path matches; its `*` goes across `/`. A pattern that ends with
+# `/` means all that is in the folder. Return the list in its order. For example, `wanted(["a.json", "b.bin",
+# "onnx/c.json"], ["*.json"], ["onnx/"])` gives `["a.json"]`. Note that an empty list is a rule too: nothing matches it.
 
 # %%
 from fnmatch import fnmatchcase
@@ -475,8 +488,9 @@ lab.check("13.2", wanted)
 # %% [markdown]
 # ## 13.7 Open the cache
 # <!-- T201 T203 T204 -->
-# The notes look into the cache and find strange names: they say that the files are *encoded*, that the folders are named by *md5*, and copy each blob back to its
-# real name by hand. Before you run this: what do you expect in `blobs`, and what in `snapshots`?
+# The notes look into the cache and find strange names: they say that the files are *encoded*, that the folders are
+# named by *md5*, and copy each blob back to its real name by hand. Before you run this: what do you expect in `blobs`,
+# and what in `snapshots`?
 
 # %%
 place = cache / f"models--{repo.replace('/', '--')}"
@@ -503,9 +517,10 @@ axes.axis("off")
 axes.set_title("refs (orange) → snapshots (left) → blobs (right): every content is there once");
 
 # %% [markdown]
-# Look for two lines that end at one blob: two snapshots share a file. In `refs`, a name stands for a commit. In `snapshots`, there is a folder for each commit,
-# where every file has its own name and is a link (on a Windows machine that can't make links: a copy). In `blobs` lie the contents. So nothing is encoded, and
-# nothing has to be copied back: use the path that the function returns.
+# Look for two lines that end at one blob: two snapshots share a file. In `refs`, a name stands for a commit. In
+# `snapshots`, there is a folder for each commit, where every file has its own name and is a link (on a Windows machine
+# that can't make links: a copy). In `blobs` lie the contents. So nothing is encoded, and nothing has to be copied back:
+# use the path that the function returns.
 #
 # What about *md5*? And is a download by hand "lossy", as the notes fear? Settle both.
 
@@ -523,13 +538,14 @@ assert weights.parent.name == api.model_info(repo).sha
 len(by_hand), digest[:12], weights.resolve().name[:12]
 
 # %% [markdown]
-# The same bytes. What goes wrong with downloads by hand is not a loss: a file is missing, or has another name. The folder is named by the **commit**, and
-# the blob of an LFS file by the **sha256** of its content. Other blobs carry Git's own hash, a sha1 of a short head and the content:
-# `sha1(b"blob " + length in digits + b"\0" + content)`.
+# The same bytes. What goes wrong with downloads by hand is not a loss: a file is missing, or has another name. The
+# folder is named by the **commit**, and the blob of an LFS file by the **sha256** of its content. Other blobs carry
+# Git's own hash, a sha1 of a short head and the content: `sha1(b"blob " + length in digits + b"\0" + content)`.
 #
 # ### Exercise 13.3
-# Write `blob_name(content, lfs)`: `content` is the bytes of a file, `lfs` says whether it is an LFS file. Return the name of its blob, in hexadecimal: the
-# sha256 of the content for LFS, else Git's sha1. For example, `blob_name(b"hello\n", False)` gives `"ce013625030ba8dba906f756967f9e9ca394464a"`.
+# Write `blob_name(content, lfs)`: `content` is the bytes of a file, `lfs` says whether it is an LFS file. Return the
+# name of its blob, in hexadecimal: the sha256 of the content for LFS, else Git's sha1. For example,
+# `blob_name(b"hello\n", False)` gives `"ce013625030ba8dba906f756967f9e9ca394464a"`.
 
 # %% tags=["exercise"]
 def blob_name(content: bytes, lfs: bool) -> str:
@@ -547,9 +563,11 @@ lab.check("13.3", blob_name)
 # `lab.hint("13.3")` helps. Now every name in the picture has lost its secret.
 #
 # ### A pointer instead of weights
-# The notes also download with `git clone`, and call it *elegant, but not flexible*. Git keeps every version of every file, and would choke on large ones. So for
-# an LFS file Git keeps a **pointer**: three lines of text. The program `git lfs` puts the content in its place afterwards. Without that program, or with
-# `GIT_LFS_SKIP_SMUDGE=1`, you keep the pointer. (Your own Hub speaks HTTP only, so there is no `git clone` here.) This is what Git would hold for your weights:
+# The notes also download with `git clone`, and call it *elegant, but not flexible*. Git keeps every version of every
+# file, and would choke on large ones. So for an LFS file Git keeps a **pointer**: three lines of text. The program `git
+# lfs` puts the content in its place afterwards. Without that program, or with `GIT_LFS_SKIP_SMUDGE=1`, you keep the
+# pointer. (Your own Hub speaks HTTP only, so there is no `git clone` here.) This is what Git would hold for your
+# weights:
 
 # %%
 large = api.get_paths_info(repo, "model.safetensors")[0].lfs
@@ -568,12 +586,14 @@ with lab.expect_error(SafetensorError):
     load_file(work / "model.safetensors")
 
 # %% [markdown]
-# The hash in the pointer is the one from above. If weights of about 130 bytes won't load, you have a pointer. `git clone` also brings **all** files and, for small ones, all
-# versions; `snapshot_download` brings one version and the files that you want, and needs no Git.
+# The hash in the pointer is the one from above. If weights of about 130 bytes won't load, you have a pointer. `git
+# clone` also brings **all** files and, for small ones, all versions; `snapshot_download` brings one version and the
+# files that you want, and needs no Git.
 #
 # ### Exercise 13.4
-# Write `read_pointer(content)`: `content` is the bytes of a file. If it is an LFS pointer, as printed above, return the pair of its sha256 (a string) and its size (an
-# `int`); else return `None`. A real file can be large, or no text at all: `content.decode()` would fail on it.
+# Write `read_pointer(content)`: `content` is the bytes of a file. If it is an LFS pointer, as printed above, return the
+# pair of its sha256 (a string) and its size (an `int`); else return `None`. A real file can be large, or no text at
+# all: `content.decode()` would fail on it.
 
 # %% tags=["exercise"]
 def read_pointer(content: bytes) -> tuple[str, int] | None:
@@ -592,7 +612,8 @@ lab.check("13.4", read_pointer)
 # `lab.hint("13.4")` helps.
 #
 # ### Faster transfers
-# For speed, the notes install `hf_transfer` and set `HF_HUB_ENABLE_HF_TRANSFER=1`. Before you run this: what does the library do with that variable today?
+# For speed, the notes install `hf_transfer` and set `HF_HUB_ENABLE_HF_TRANSFER=1`. Before you run this: what does the
+# library do with that variable today?
 
 # %%
 import importlib.util
@@ -605,16 +626,19 @@ print(*[line.partition("Warning: ")[2] for line in told.splitlines() if "hf_tran
 {name: importlib.util.find_spec(name) is not None for name in ("hf_transfer", "hf_xet")}
 
 # %% [markdown]
-# It warns, and goes on without. Its place has **`hf_xet`**, which comes with the library: it cuts files into chunks and sends only the chunks that the Hub does not
-# have, so that a model that changed a little goes up quickly. You switch nothing on. Your own Hub does not know chunks; `lab.hub()` set `HF_HUB_DISABLE_XET=1`, and whole files
-# went the LFS way.
+# It warns, and goes on without. Its place has **`hf_xet`**, which comes with the library: it cuts files into chunks and
+# sends only the chunks that the Hub does not have, so that a model that changed a little goes up quickly. You switch
+# nothing on. Your own Hub does not know chunks; `lab.hub()` set `HF_HUB_DISABLE_XET=1`, and whole files went the LFS
+# way.
 
 # %% [markdown]
 # ## 13.8 The same from a terminal
 # <!-- T202 -->
-# The notes use `huggingface-cli`. That program is gone; today's is called **`hf`**. Before you run this: which of its commands will need to know where your Hub is?
+# The notes use `huggingface-cli`. That program is gone; today's is called **`hf`**. Before you run this: which of its
+# commands will need to know where your Hub is?
 #
-# In a terminal you type `hf auth whoami`. In this notebook a small function runs the same program and returns what it says.
+# In a terminal you type `hf auth whoami`. In this notebook a small function runs the same program and returns what it
+# says.
 
 # %%
 def hf(*words: str) -> str:
@@ -635,14 +659,16 @@ print(hf("models", "info", repo, "--expand", "sha,pipeline_tag"))
 (work / "by-hf" / "from-terminal.txt").read_text("utf-8")
 
 # %% [markdown]
-# All of them: they read the same variables as Python, here `HF_ENDPOINT` and `HF_TOKEN`. `hf download NAME --include "*.json" --revision v1.1` takes patterns and revisions
-# as in section 13.6, `hf cache ls` lists what you have on disk, and `hf --help` the rest.
+# All of them: they read the same variables as Python, here `HF_ENDPOINT` and `HF_TOKEN`. `hf download NAME --include
+# "*.json" --revision v1.1` takes patterns and revisions as in section 13.6, `hf cache ls` lists what you have on disk,
+# and `hf --help` the rest.
 
 # %% [markdown]
 # ## 13.9 The model card
 # <!-- T205 -->
-# Without a card nobody knows what your model is for. A card is the file `README.md`: text for people, and above it, between two lines of `---`, **metadata** for programs. Before you run
-# this: which sentences of a card can you write today, and which need a measurement?
+# Without a card nobody knows what your model is for. A card is the file `README.md`: text for people, and above it,
+# between two lines of `---`, **metadata** for programs. Before you run this: which sentences of a card can you write
+# today, and which need a measurement?
 #
 # First the measurement. One number hides a lot; look at each topic.
 
@@ -658,7 +684,8 @@ axes.grid(axis="y", visible=False)
 axes.set_title(f"The weakest topic is {by_topic.index[0]}, the strongest {by_topic.index[-1]}");
 
 # %% [markdown]
-# Look at the shortest bar: that is what a reader of your card has to know. Each bar stands on only about fifteen texts, which a reader has to know too.
+# Look at the shortest bar: that is what a reader of your card has to know. Each bar stands on only about fifteen texts,
+# which a reader has to know too.
 #
 # Then the metadata. `ModelCardData` holds it, and `EvalResult` a figure that you measured.
 
@@ -677,7 +704,8 @@ card_data = ModelCardData(
 print(card_data.to_yaml())
 
 # %% [markdown]
-# Now the text, with the sections that the notes list, in their order. The figures come from variables, never from memory.
+# Now the text, with the sections that the notes list, in their order. The figures come from variables, never from
+# memory.
 
 # %%
 weak, count = by_topic.index[0], data["test"].num_rows
@@ -712,7 +740,8 @@ card.push_to_hub(repo, commit_message="Add a model card")
 print(card.text[:260], "…")
 
 # %% [markdown]
-# The Hub validates a card, and so does each push. Before you run this: the card is on the Hub now. What else has changed, without your help?
+# The Hub validates a card, and so does each push. Before you run this: the card is on the Hub now. What else has
+# changed, without your help?
 
 # %%
 info = api.model_info(repo)
@@ -722,8 +751,8 @@ assert all(f"## {title}" in read_back.text for title in sections)
 info.pipeline_tag, info.tags
 
 # %% [markdown]
-# The repository has a task and tags: they come from the metadata and from `config.json`. They are how others find your model (section 13.12). And the figure came
-# back as a number, so that a program can compare it.
+# The repository has a task and tags: they come from the metadata and from `config.json`. They are how others find your
+# model (section 13.12). And the figure came back as a number, so that a program can compare it.
 #
 # What does a card look like that the Hub refuses?
 
@@ -733,12 +762,15 @@ with lab.expect_error(ValueError):
     api.upload_file(repo_id=repo, path_in_repo="README.md", path_or_fileobj=broken)
 
 # %% [markdown]
-# A bracket is missing, and the push stops before anything is changed. To change one field later, `metadata_update(repo, {"license": "mit"}, overwrite=True)` is enough.
+# A bracket is missing, and the push stops before anything is changed. To change one field later, `metadata_update(repo,
+# {"license": "mit"}, overwrite=True)` is enough.
 #
 # ### Exercise 13.5
-# Write `gaps(card, titles)`: `card` is the text of a card, `titles` a list of section titles. Return the list of titles, in their order, whose section is **missing or
-# empty**. A section begins with a line `## Title` and ends before the next line that begins with `## ` or `# ` (or with the text); lines that begin with `### ` belong to it. It is empty if
-# it holds only blank lines and headings. For example, `gaps("# M\n## Uses\n\n## Data\nTexts.\n", ["Uses", "Data", "Bias"])` gives `["Uses", "Bias"]`.
+# Write `gaps(card, titles)`: `card` is the text of a card, `titles` a list of section titles. Return the list of
+# titles, in their order, whose section is **missing or empty**. A section begins with a line `## Title` and ends before
+# the next line that begins with `## ` or `# ` (or with the text); lines that begin with `### ` belong to it. It is
+# empty if it holds only blank lines and headings. For example, `gaps("# M\n## Uses\n\n## Data\nTexts.\n", ["Uses",
+# "Data", "Bias"])` gives `["Uses", "Bias"]`.
 
 # %% tags=["exercise"]
 def gaps(card: str, titles: list[str]) -> list[str]:
@@ -764,7 +796,8 @@ lab.check("13.5", gaps)
 # %% [markdown]
 # ## 13.10 The data too
 # <!-- T206 -->
-# Your card names a data set. Share it, so that others can repeat your figure. Before you run this: in which file format will it arrive?
+# Your card names a data set. Share it, so that others can repeat your figure. Before you run this: in which file format
+# will it arrive?
 
 # %%
 data.push_to_hub(table, commit_message="Topics, train and test")
@@ -782,8 +815,8 @@ dataset_card = DatasetCard.load(table)
 print(dataset_card.content[:420])
 
 # %% [markdown]
-# **Parquet**, one file for each split, and a card that `push_to_hub` wrote: it knows the columns, the names of the labels, and which file is which split. It does not know
-# what the texts are. Say that yourself; the metadata stays.
+# **Parquet**, one file for each split, and a card that `push_to_hub` wrote: it knows the columns, the names of the
+# labels, and which file is which split. It does not know what the texts are. Say that yourself; the metadata stays.
 
 # %%
 dataset_card.data.license, dataset_card.data.language = "cc0-1.0", ["en"]
@@ -795,13 +828,14 @@ print(next(iter(stream))["text"][:60])
 api.dataset_info(table).tags
 
 # %% [markdown]
-# `streaming=True` reads rows from the Hub while you use them, and downloads no file first. Others can now write `load_dataset` with your name. With `revision=`, a data set is
-# pinned like a model.
+# `streaming=True` reads rows from the Hub while you use them, and downloads no file first. Others can now write
+# `load_dataset` with your name. With `revision=`, a data set is pinned like a model.
 
 # %% [markdown]
 # ## 13.11 Five errors that everybody meets
 # <!-- T207 -->
-# Make a private repository. Then try what goes wrong every day. Before you run this: will a stranger be told that it is private, or that it isn't there?
+# Make a private repository. Then try what goes wrong every day. Before you run this: will a stranger be told that it is
+# private, or that it isn't there?
 
 # %%
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
@@ -821,10 +855,12 @@ with lab.expect_error(HfHubHTTPError):
     HfApi(token="hf_thisTokenWasNeverGiven").whoami()
 
 # %% [markdown]
-# Private and missing look the same from outside: *Repository Not Found*. If a Hub said "private", everybody could find out which names exist. So when you read this error,
-# check three things: the spelling, `repo_type=`, and whether you are logged in as who you think.
+# Private and missing look the same from outside: *Repository Not Found*. If a Hub said "private", everybody could find
+# out which names exist. So when you read this error, check three things: the spelling, `repo_type=`, and whether you
+# are logged in as who you think.
 #
-# A **wrong token** is worse than none: the request is refused, even for a public file. Now two that have to do with what is in the repository:
+# A **wrong token** is worse than none: the request is refused, even for a public file. Now two that have to do with
+# what is in the repository:
 
 # %%
 with lab.expect_error(RevisionNotFoundError):
@@ -835,8 +871,9 @@ with lab.expect_error(HfHubHTTPError):
     api.create_repo(repo)  # it is there already
 
 # %% [markdown]
-# The last one is 409, *Conflict*, and `exist_ok=True` says that you don't mind. The fifth error protects you from each other. You and a colleague both edit `diary.txt`, and both started
-# from the same commit. Before you run this: whose line will survive?
+# The last one is 409, *Conflict*, and `exist_ok=True` says that you don't mind. The fifth error protects you from each
+# other. You and a colleague both edit `diary.txt`, and both started from the same commit. Before you run this: whose
+# line will survive?
 
 # %%
 start = api.model_info(notes).sha
@@ -848,15 +885,16 @@ with lab.expect_error(HfHubHTTPError):
     api.create_commit(notes, yours, commit_message="yours", parent_commit=start)
 
 # %% [markdown]
-# `parent_commit` says: only if nothing has happened since. The Hub answers 412, and their line is safe. And without `parent_commit`?
+# `parent_commit` says: only if nothing has happened since. The Hub answers 412, and their line is safe. And without
+# `parent_commit`?
 
 # %%
 api.create_commit(notes, yours, commit_message="yours, without a look")
 print(Path(hf_hub_download(notes, "diary.txt")).read_text("utf-8"))
 
 # %% [markdown]
-# Your commit went through, and **their line is gone** from the newest version; only the history has it. So give `parent_commit` when several people write. And what do you do with a 412? Read
-# again, change again, try again.
+# Your commit went through, and **their line is gone** from the newest version; only the history has it. So give
+# `parent_commit` when several people write. And what do you do with a 412? Read again, change again, try again.
 #
 # ### Exercise 13.6
 # Write `add_line(repository, line)`. `repository` is an object with three methods:
@@ -865,8 +903,9 @@ print(Path(hf_hub_download(notes, "diary.txt")).read_text("utf-8"))
 # - `repository.read(commit)` gives the text of the file at that commit;
 # - `repository.commit(text, parent)` makes a commit and returns its id, or raises `HfHubHTTPError`.
 #
-# Add `line + "\n"` to the end of the file, and return the id of your commit. If the error says 412 (`error.response.status_code`), somebody was faster: begin again. Any other error is
-# not yours to swallow. Here is such an object around the real Hub, to try yours on.
+# Add `line + "\n"` to the end of the file, and return the id of your commit. If the error says 412
+# (`error.response.status_code`), somebody was faster: begin again. Any other error is not yours to swallow. Here is
+# such an object around the real Hub, to try yours on.
 
 # %%
 class Diary:
@@ -905,8 +944,8 @@ lab.check("13.6", add_line)
 # %% [markdown]
 # ## 13.12 Choose a checkpoint
 # <!-- T209 -->
-# The notes warn: a checkpoint must suit its task. Their example is `camembert-base`, which fills masks, and can't classify before its new head has been trained. Before you run this: how could you tell
-# **before** the download?
+# The notes warn: a checkpoint must suit its task. Their example is `camembert-base`, which fills masks, and can't
+# classify before its new head has been trained. Before you run this: how could you tell **before** the download?
 #
 # Put three more models on the shelf. They are stubs: a config and a card, no weights. That is all a search looks at.
 
@@ -933,8 +972,8 @@ for wish in ({}, fill, classify, classify | {"filter": "fr"}, {"filter": "licens
     print(wish, "\n   ", *sorted(one.id.partition("workbook-")[2] for one in hits))
 
 # %% [markdown]
-# The task came from the config's `architectures`: nobody wrote it on the stubs' cards. This is what a Hub's task selector does, and it answers the question. Look at `pipeline_tag` (or
-# `architectures`) before you download:
+# The task came from the config's `architectures`: nobody wrote it on the stubs' cards. This is what a Hub's task
+# selector does, and it answers the question. Look at `pipeline_tag` (or `architectures`) before you download:
 
 # %%
 details = []
@@ -948,13 +987,15 @@ for name in (repo, *shelf):
 pd.DataFrame(details).set_index("id").rename(lambda name: name.partition("workbook-")[2])
 
 # %% [markdown]
-# Read the last column. One stub *says* 0.91 in its text, but gives no data set and no split: no figure that a program, or you, could check. And the licence of the French one (`nc`, non-commercial)
-# may rule it out, however well it works.
+# Read the last column. One stub *says* 0.91 in its text, but gives no data set and no split: no figure that a program,
+# or you, could check. And the licence of the French one (`nc`, non-commercial) may rule it out, however well it works.
 #
 # ### Exercise 13.7
-# Write `choose(models, task, licences, least)`: `models` is a list of dicts with the keys `id`, `task`, `licence`, `megabytes` and `accuracy` (a number or `None`), as in `details`. Return the `id` of the
-# **smallest** model for this `task` with one of these `licences` and a measured accuracy of at least `least`; of two of the same size, the more accurate one. Return `None` if there is none. A size of 0
-# means that there are no weights: such a model is not a candidate. For example, `choose(details, "text-classification", ["cc0-1.0"], 0.5)` gives the name of your own model.
+# Write `choose(models, task, licences, least)`: `models` is a list of dicts with the keys `id`, `task`, `licence`,
+# `megabytes` and `accuracy` (a number or `None`), as in `details`. Return the `id` of the **smallest** model for this
+# `task` with one of these `licences` and a measured accuracy of at least `least`; of two of the same size, the more
+# accurate one. Return `None` if there is none. A size of 0 means that there are no weights: such a model is not a
+# candidate. For example, `choose(details, "text-classification", ["cc0-1.0"], 0.5)` gives the name of your own model.
 
 # %% tags=["exercise"]
 def choose(models: list[dict], task: str, licences: list[str], least: float) -> str | None:
@@ -976,8 +1017,9 @@ lab.check("13.7", choose)
 # %% [markdown]
 # ## 13.13 A demo
 # <!-- T210 -->
-# The notes point to **Spaces**: a repository with a small program that the Hub runs, so that others can try your model in a browser. Most are written with **Gradio**. The heart of such a program is one
-# function: text in, labels with probabilities out. Before you run this: what should it say to an empty text?
+# The notes point to **Spaces**: a repository with a small program that the Hub runs, so that others can try your model
+# in a browser. Most are written with **Gradio**. The heart of such a program is one function: text in, labels with
+# probabilities out. Before you run this: what should it say to an empty text?
 
 # %%
 app = f'''
@@ -1016,11 +1058,12 @@ axes.grid(axis="y", visible=False)
 axes.set_title(f"What the demo answers: {shares.index[-1]}");
 
 # %% [markdown]
-# The function runs without Gradio, and that is how you test it: with the text that you hope for, and with the ones that people really type. Look at the emoji: the model has no way to say "none of these", so it
-# names a topic. A demo shows such things within a minute.
+# The function runs without Gradio, and that is how you test it: with the text that you hope for, and with the ones that
+# people really type. Look at the emoji: the model has no way to say "none of these", so it names a topic. A demo shows
+# such things within a minute.
 #
-# Gradio draws the window around the function. It is a large package that asks for other versions of pandas and of the Hub's client than
-# this course uses, so give it an environment of its own.
+# Gradio draws the window around the function. It is a large package that asks for other versions of pandas and of the
+# Hub's client than this course uses, so give it an environment of its own.
 
 # %%
 if importlib.util.find_spec("gradio"):
@@ -1042,12 +1085,14 @@ api.create_commit(demo_repo, adds, repo_type="space", commit_message="A demo")
 api.list_repo_files(demo_repo, repo_type="space")
 
 # %% [markdown]
-# That is a whole Space: the program, what it needs, and a card that names the SDK. Your own Hub keeps it, but does not run it. The Hub at `huggingface.co` installs `requirements.txt` and starts `app.py`.
+# That is a whole Space: the program, what it needs, and a card that names the SDK. Your own Hub keeps it, but does not
+# run it. The Hub at `huggingface.co` installs `requirements.txt` and starts `app.py`.
 
 # %% [markdown]
 # ## 13.14 The same cells against the real Hub
 # <!-- T211 -->
-# You have used the real libraries all along. Before you run this: what, besides the address, is different on `huggingface.co`?
+# You have used the real libraries all along. Before you run this: what, besides the address, is different on
+# `huggingface.co`?
 
 # %%
 real = {
@@ -1064,11 +1109,14 @@ now["HF_HOME"] = "the workbook's own" if practice else "your own cache"
 pd.DataFrame({"in this kernel": now, "for the real Hub": real})
 
 # %% [markdown]
-# All of these follow from **one variable of this notebook**: `practice = False` in its second cell leaves out `lab.hub()`, and with it every difference in the table. Do it in hub mode (start Jupyter with `LABS_MODE=hub`), as
-# offline mode opens no connection, and after `hf auth login`. In hub mode with `practice = True` this chapter still uses your own Hub: nothing is published by accident.
+# All of these follow from **one variable of this notebook**: `practice = False` in its second cell leaves out
+# `lab.hub()`, and with it every difference in the table. Do it in hub mode (start Jupyter with `LABS_MODE=hub`), as
+# offline mode opens no connection, and after `hf auth login`. In hub mode with `practice = True` this chapter still
+# uses your own Hub: nothing is published by accident.
 #
-# Think before you switch. Every repository here is **public** unless you say `private=True`. The chapter pushes under your name, and its first section deletes the repositories that have these names. And what was public for a minute
-# may have been copied.
+# Think before you switch. Every repository here is **public** unless you say `private=True`. The chapter pushes under
+# your name, and its first section deletes the repositories that have these names. And what was public for a minute may
+# have been copied.
 #
 # The cell below tells what would happen, and changes nothing.
 
@@ -1080,7 +1128,8 @@ for name, front in fronts.items():
 assert not practice or api.endpoint.startswith("http://127.0.0.1")
 
 # %% [markdown]
-# Your own Hub goes on running after this notebook, so that the other chapters can use what you pushed. `labs hub stop` in a terminal ends it; what it holds stays, in the workbook's own folder.
+# Your own Hub goes on running after this notebook, so that the other chapters can use what you pushed. `labs hub stop`
+# in a terminal ends it; what it holds stays, in the workbook's own folder.
 
 # %% [markdown]
 # ## What changed since the notes
@@ -1121,11 +1170,16 @@ lab.quiz("13")
 
 # %% [markdown]
 # ## Recap
-# - You log in with a token, and `create_repo`, `push_to_hub`, `upload_file`, `upload_folder` and `create_commit` put things on a Hub; each commit is all or nothing.
-# - `hf_hub_download` brings a file and `snapshot_download` a choice of files, at a tag, a branch, a pull request or a commit; `hf` does the same in a terminal.
-# - In the cache, refs name commits, snapshots hold links with names, blobs hold contents named by their hash. A pointer is three lines that stand for a large file in Git.
+# - You log in with a token, and `create_repo`, `push_to_hub`, `upload_file`, `upload_folder` and `create_commit` put
+#   things on a Hub; each commit is all or nothing.
+# - `hf_hub_download` brings a file and `snapshot_download` a choice of files, at a tag, a branch, a pull request or a
+#   commit; `hf` does the same in a terminal.
+# - In the cache, refs name commits, snapshots hold links with names, blobs hold contents named by their hash. A pointer
+#   is three lines that stand for a large file in Git.
 # - A tag stays, a branch moves, a pull request waits; a revert is a new commit with old files.
-# - A card holds metadata for programs and sections for people, with figures that you measured. Data sets have cards too. Tags make both findable.
-# - A private repository looks like a missing one; a wrong token is refused; 409 is "there already", 412 is "somebody was faster". For the real Hub you change `practice`, and think about what becomes public.
+# - A card holds metadata for programs and sections for people, with figures that you measured. Data sets have cards
+#   too. Tags make both findable.
+# - A private repository looks like a missing one; a wrong token is refused; 409 is "there already", 412 is "somebody
+#   was faster". For the real Hub you change `practice`, and think about what becomes public.
 #
 # In chapter 10 a Trainer pushes what it has trained. Next comes chapter 14: training on more than one process.

@@ -96,7 +96,8 @@ def _render(notebook, chapter: Chapter, solved: bool) -> str:
             text = headed(cell.source, exercises)
             text = _badges(text, chapter.stem) if index == 0 else text
             make = nbformat.v4.new_markdown_cell
-        cells.append(make(text, id=f"c{chapter.number}-{index:03d}", metadata={"tags": tags} if tags else {}))
+        shown = [tag for tag in tags if tag != "long"]  # for authors only
+        cells.append(make(text, id=f"c{chapter.number}-{index:03d}", metadata={"tags": shown} if shown else {}))
     built = nbformat.v4.new_notebook(cells=cells, metadata=_METADATA)
     built.nbformat_minor = 5
     return nbformat.writes(built, version=4) + "\n"

@@ -5,7 +5,7 @@ from html import escape
 
 from labs_utils.chapters import chapter
 from labs_utils.errors import WorkbookError
-from labs_utils.exercises import record_quiz
+from labs_utils.exercises.records import record_quiz
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def test_a_lesson_says_what_its_chapter_says(number):
 
 @every_chapter
 def test_every_chapter_that_a_text_names_is_there(number):
-    """"Chapter 14" in a lesson, a hint, a quiz or a judge's sentence: there is such a chapter."""
+    """ "Chapter 14" in a lesson, a hint, a quiz or a judge's sentence: there is such a chapter."""
     folder = chapters()[number].folder
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.*")) if path.suffix != ".po")
     lists = re.findall(r"[Cc]hapters? ((?:\d\d(?:, | and | or )?)+)", text)

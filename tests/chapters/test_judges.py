@@ -1,53 +1,81 @@
-"""Every exercise of every chapter: its reference passes, its stub is not attempted, its wrong answers are told why."""
+"""Every exercise of every chapter: right answers pass, wrong ones are told why, and nothing breaks a judge."""
 
 import copy
 
 import pytest
 
+from labs_utils.authoring.notebooks import solution_lines
 from labs_utils.chapters import chapter, chapters
-from labs_utils.exercises.core import FAILED, NOT_ATTEMPTED, PASSED, all_exercises, judge
+from labs_utils.exercises.judging import judge
+from labs_utils.exercises.registry import all_exercises
+from labs_utils.exercises.verdicts import FAILED, NOT_ATTEMPTED, PASSED
+from tests.support.hostile import ANSWERS
 from tests.support.sources import SOURCES, answer, cells, exercise
 
 EXERCISES = list(all_exercises())
+every_exercise = pytest.mark.parametrize("number", EXERCISES)
 
 
-def wrong_answers(number: str):
+def answers(number: str):
+    """The module of right and wrong answers beside an exercise's judge."""
     return chapter(number.partition(".")[0].zfill(2)).module("answers")
 
 
 def context(number: str) -> dict:
-    module = wrong_answers(number)
+    """Names that an exercise's cell uses from earlier cells."""
+    module = answers(number)
     return module.context() if hasattr(module, "context") else {}
 
 
-@pytest.mark.parametrize("number", EXERCISES)
+def wrong_answers(number: str) -> list[tuple]:
+    """(wrong answer, a part of what the learner is told): the mistakes that the judge knows, and others."""
+    known = [(mistake, sentence) for sentence, mistake in all_exercises()[number].mistakes]
+    return known + answers(number).WRONG.get(number, [])
+
+
+@every_exercise
 def test_reference_passes(number):
     verdict = judge(number, answer(number, solved=True, context=context(number)))
     assert verdict.status == PASSED, verdict
 
 
-@pytest.mark.parametrize("number", EXERCISES)
+@every_exercise
 def test_stub_is_not_attempted(number):
     assert judge(number, answer(number, solved=False, context=context(number))).status == NOT_ATTEMPTED
 
 
-@pytest.mark.parametrize("number", EXERCISES)
+@every_exercise
+def test_right_answers_in_another_style_pass(number):
+    right = answers(number).RIGHT[number]
+    assert len(right) >= 2
+    for given in right:
+        verdict = judge(number, copy.deepcopy(given))
+        assert verdict.status == PASSED, f"{given}: {verdict}"
+
+
+@every_exercise
 def test_wrong_answers_are_told_why(number):
-    wrong = wrong_answers(number).WRONG[number]
+    wrong = wrong_answers(number)
     assert len(wrong) >= 2
     for given, fragment in wrong:
         verdict = judge(number, copy.deepcopy(given))
         assert verdict.status == FAILED, f"{number}: a wrong answer is {verdict.status}: {given}"
-        assert fragment in verdict.message
+        assert fragment in verdict.message, f"{number}: expected …{fragment}… in: {verdict.message}"
 
 
-@pytest.mark.parametrize("number", EXERCISES)
+@every_exercise
+def test_hostile_answers_get_a_sentence(number):
+    for name, given in ANSWERS.items():
+        verdict = judge(number, given)
+        assert verdict.status == FAILED, f"{number}: an answer that {name} is {verdict.status}"
+        assert len(verdict.message) > 20, f"{number}: an answer that {name} is told only {verdict.message!r}"
+
+
+@every_exercise
 def test_messages_leak_no_solution(number):
     source, _ = exercise(number)
-    from labs_utils.authoring.notebooks import solution_lines
-
     telling = [line for line in solution_lines(source) if len(line) > 24]
-    messages = [judge(number, copy.deepcopy(given)).message for given, _ in wrong_answers(number).WRONG[number]]
+    messages = [judge(number, copy.deepcopy(given)).message for given, _ in wrong_answers(number)]
     messages += all_exercises()[number].hints
     for line in telling:
         assert not any(line in message for message in messages), f"{number} gives away: {line}"
@@ -60,5 +88,6 @@ def test_every_exercise_of_a_chapter_is_in_its_notebook_and_back(number):
         for cell in cells(SOURCES[number])
         if cell.cell_type == "code" and cell.source.strip().startswith("lab.check(")
     ]
-    assert asked == [key for key in EXERCISES if key.partition(".")[0].zfill(2) == number]
+    assert asked == list(chapters()[number].table("exercises"))
     assert 4 <= len(asked) <= 10
+    assert set(chapters()[number].module("answers").RIGHT) == set(asked)

@@ -7,7 +7,8 @@ import pytest
 import labs_utils as lab
 from labs_utils.chapters import chapters
 from labs_utils.errors import WorkbookError
-from labs_utils.exercises import NotPassed, quiz, record_quiz
+from labs_utils.exercises import NotPassed, quiz
+from labs_utils.exercises.records import record_quiz
 from labs_utils.exercises.core import (
     _REGISTRY,
     FAILED,

@@ -1,0 +1,30 @@
+"""What a check says about an answer: its status, and a sentence for the learner."""
+
+from dataclasses import dataclass
+from html import escape
+
+PASSED, FAILED, NOT_ATTEMPTED = "passed", "not yet", "not attempted"
+_MARKS = {PASSED: "✓", FAILED: "✗", NOT_ATTEMPTED: "○"}
+# Okabe and Ito's green, vermilion and blue: told apart by colour-blind readers, and each has its mark and word too.
+_COLOURS = {PASSED: "#009E73", FAILED: "#D55E00", NOT_ATTEMPTED: "#0072B2"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of `PASSED`, `FAILED`, `NOT_ATTEMPTED`, and a sentence (empty when the answer passed)."""
+
+    number: str
+    title: str
+    status: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{_MARKS[self.status]} {self.number} {self.title}: {self.status}. {self.message}".strip()
+
+    def _repr_html_(self) -> str:
+        head = f"{_MARKS[self.status]} {escape(self.number)} {escape(self.title)}: {self.status}."
+        body = escape(self.message).replace("\n", "<br>")
+        return (
+            f'<div style="border-left:4px solid {_COLOURS[self.status]};padding:4px 12px;margin:4px 0">'
+            f"<b>{head}</b> {body}</div>"
+        )
