@@ -1,5 +1,6 @@
 # make lab    open the workbook in JupyterLab            make test   run every cell and every test
-# make build  make the notebooks from chapters/     make bench  measure, and write benchmarks/RESULTS.md
+# make build  make the notebooks from chapters/          make bench  measure, and write benchmarks/RESULTS.md
+# make style  what ruff and mypy say of the code
 # make bench-models  measure what the shipped models can do, and write it into their cards and data/models/RESULTS.md
 # Each makes .venv and installs by itself. `make lab TORCH=cpu` takes PyTorch from its own CPU index (a smaller download).
 PYTHON ?= python3
@@ -14,13 +15,22 @@ endif
 # In a container the user is often root, and Jupyter asks for a word before it serves root.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test build bench bench-models constraints clean
+.PHONY: lab test style build bench bench-models constraints clean
 
+# The models that lie in published packages: at once where they are here. JupyterLab opens without them, too.
 lab: .venv/.lab
+	-@$(BIN)/labs fetch
 	$(BIN)/jupyter lab $(ROOT) notebooks/00_start_here.ipynb
 
 test: .venv/.test
+	@$(BIN)/labs fetch
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+# tests/test_style.py holds these
+style: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 build: .venv/.test
 	$(BIN)/labs build

@@ -2,13 +2,26 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
+
+from labs_utils.paths import cache
 
 _HOME = tempfile.TemporaryDirectory(prefix="labs-home-")
 
 
+def share_fetched_models(checkpoints: Path) -> None:
+    """Models that `labs fetch` brought are hundreds of megabytes: the throw-away home links to the reader's own."""
+    links = Path(_HOME.name) / "cache" / "checkpoints"
+    links.mkdir(parents=True, exist_ok=True)
+    for record in checkpoints.glob("*/made.json"):
+        if (record.parent / "LICENCE.txt").exists() and not (links / record.parent.name).exists():
+            (links / record.parent.name).symlink_to(record.parent)
+
+
 def pytest_configure(config):
+    share_fetched_models(cache() / "checkpoints")
     os.environ["LABS_HOME"] = _HOME.name  # a test never touches what a learner made
     os.environ["HF_DATASETS_CACHE"] = f"{_HOME.name}/datasets"  # datasets would not see that our rows have changed
     os.environ["PYTHONHASHSEED"] = "0"

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import tomllib
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -47,11 +48,11 @@ class Chapter:
         """One of the chapter's Python files, such as `module("judges")`, loaded once."""
         known = f"workbook_chapters.{self.stem}.{name}"
         if known not in sys.modules:
-            spec = importlib.util.spec_from_file_location(known, self.folder / f"{name}.py")
-            loaded = importlib.util.module_from_spec(spec)
+            loader = SourceFileLoader(known, str(self.folder / f"{name}.py"))
+            loaded = importlib.util.module_from_spec(importlib.util.spec_from_loader(known, loader))  # type: ignore[arg-type]
             sys.modules[known] = loaded  # before it runs, as the import system does: dataclasses look there
             try:
-                spec.loader.exec_module(loaded)
+                loader.exec_module(loaded)
             except BaseException:
                 del sys.modules[known]
                 raise
@@ -76,8 +77,8 @@ def chapters(folder: Path = ROOT / "chapters") -> dict[str, Chapter]:
 
 def _read(path: Path) -> Chapter:
     raw = tomllib.loads(read_text(path))
-    lists = {name: tuple(raw.pop(name)) for name in ("needs", "topics")}
-    return Chapter(number=path.parent.name[:2], folder=path.parent, **lists, **raw)
+    raw |= {name: tuple(raw[name]) for name in ("needs", "topics")}
+    return Chapter(number=path.parent.name[:2], folder=path.parent, **raw)
 
 
 def chapter(number: str) -> Chapter:

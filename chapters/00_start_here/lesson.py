@@ -29,29 +29,28 @@ lab.start("00")
 # %%
 import os
 import platform
-from importlib.metadata import version
 
 import pandas as pd
 import psutil
 import torch
 
-device = lab.device()
-memory = psutil.virtual_memory()
-report = {
-    "Python": platform.python_version(),
+device, memory = lab.device(), psutil.virtual_memory()
+pd.Series({
     "processor": f"{os.cpu_count()} cores, {platform.machine()}",
     "memory": f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB of it free",
     "device": str(device) if device.type != "cuda" else torch.cuda.get_device_name(),
     "mode": os.environ.get("LABS_MODE", "offline"),
-}
-pd.Series(report).to_frame("this machine")
+}).to_frame("this machine")
 
 # %%
+from importlib.metadata import version
+
 packages = [
     "transformers", "tokenizers", "datasets", "torch",
     "huggingface_hub", "accelerate", "peft", "safetensors", "jupyterlab",
 ]
-pd.Series({name: version(name) for name in packages}).to_frame("version")
+versions = {"Python": platform.python_version()} | {name: version(name) for name in packages}
+pd.Series(versions).to_frame("version")
 
 # %% [markdown]
 # Three folders matter to you. The Hugging Face libraries keep what they download in theirs. The workbook keeps your
@@ -84,9 +83,9 @@ encoder.hub_id, encoder.licence
 #
 # ### Exercise 0.1
 # A model's weights fill `parameters × bytes per parameter`. Write `model_megabytes(parameters, dtype)`: it gets a
-# number of parameters and a `torch.dtype` such as `torch.float32`, and returns the size in megabytes (10⁶ bytes). A
-# `torch.dtype` knows how many bytes one number takes. For example, a million parameters in `torch.float32` fill 4.0
-# megabytes.
+# number of parameters and a `torch.dtype` such as `torch.float32` or `torch.int8`, and returns the size in megabytes
+# (10⁶ bytes). A `torch.dtype` knows how many bytes one number takes. For example, a million parameters in
+# `torch.float32` fill 4.0 megabytes.
 
 # %% tags=["exercise"]
 def model_megabytes(parameters: int, dtype: torch.dtype) -> float:
@@ -182,6 +181,12 @@ four = [
 with torch.inference_mode():
     batch = tokenizer(four, padding=True, return_tensors="pt").to(device)
     states = model(**batch).last_hidden_state  # [4, tokens, width]
+
+# %% [markdown]
+# The shorter sentences were filled up with padding. The attention mask says which tokens are real, and only those go
+# into the mean.
+
+# %%
 real = batch["attention_mask"].unsqueeze(-1)  # [4, tokens, 1]: 0 where a short sentence was padded
 means = (states * real).sum(dim=1) / real.sum(dim=1)  # [4, width]
 unit = torch.nn.functional.normalize(means, dim=-1)
@@ -250,8 +255,7 @@ lab.probabilities(before, names)
 # The library told you that the classifier's weights are *newly initialized*, and the bars show it: all eight are near
 # one in eight. It is guessing.
 #
-# Now train: batches of 16 texts, one step of the optimizer each. Chapters 08 and 09 explain every line. The curve is
-# the loss, the number that training makes smaller.
+# Now train. A batch of texts becomes one rectangle of ids, the shorter texts filled up:
 
 # %%
 def encode(texts: list[str]):
@@ -259,6 +263,11 @@ def encode(texts: list[str]):
     batch = tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="pt")
     return batch.to(device)
 
+# %% [markdown]
+# Batches of 16 texts, one step of the optimizer each. Chapters 08 and 09 explain every line. The curve is the loss, the
+# number that training makes smaller.
+
+# %%
 train = data["train"].shuffle(seed=1).select(range(256))
 optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-4, fused=True)  # fused: one pass over all weights
 curve = lab.training_curve()
@@ -323,8 +332,6 @@ lab.check("0.4", accuracy)
 # already?
 
 # %%
-from importlib.metadata import PackageNotFoundError
-
 ecosystem = {
     "transformers": "models: their architecture, loading, training, generation",
     "tokenizers": "text to ids, fast (Rust)",
@@ -334,6 +341,13 @@ ecosystem = {
     "accelerate": "the same training loop on one or many devices",
     "peft": "fine-tune a few parameters instead of all (LoRA and others)",
     "safetensors": "a file format for weights that can't run code",
+}
+
+# %% [markdown]
+# Those are the core. Around it stand libraries for one purpose each:
+
+# %%
+ecosystem |= {
     "optimum": "export and speed-ups for particular hardware",
     "diffusers": "image, audio and video generation by diffusion",
     "timm": "vision models",
@@ -342,6 +356,9 @@ ecosystem = {
     "trl": "training with preferences and rewards",
     "gradio": "web demos, as on Spaces",
 }
+
+# %%
+from importlib.metadata import PackageNotFoundError
 
 def installed(name: str) -> str:
     try:
@@ -373,6 +390,8 @@ releases = {
     "transformers 4\nfast tokenizers by default": "2020-11",
     "transformers 5 (candidate)\nPyTorch only": "2025-12",
 }
+
+# %%
 dates = pd.to_datetime(list(releases.values()))
 figure, axes = plt.subplots(figsize=(9, 3.4))
 heights = [1, -1.2, 2.2, -2.4, 1, 1]

@@ -77,9 +77,9 @@ float((library - mixed).abs().max())
 # ### Exercise 1.1
 # Write `attention(query, key, value, mask)`. Query, key and value have shape `[tokens, width]`. `mask` is boolean,
 # `[tokens, tokens]`: `True` where the token of the row **may** look at the token of the column. A forbidden token must
-# get weight exactly 0, and the weights of the others must still sum to 1. Return the mixed values, `[tokens, width]`.
-# For example, with `mask = torch.eye(3).bool()` every token sees only itself, and the result is `value`. Every row of
-# `mask` has a `True`.
+# get weight exactly 0, and the weights of the others must still sum to 1, also where scores lie in the thousands above
+# or below 0. Return the mixed values, `[tokens, width]`. For example, with `mask = torch.eye(3).bool()` every token
+# sees only itself, and the result is `value`. Every row of `mask` has a `True`.
 
 # %% tags=["exercise"]
 def attention(
@@ -104,10 +104,9 @@ lab.check("1.1", attention)
 # softmax do with large scores, and what happens to its gradient?
 
 # %%
-widths = [4, 16, 64, 256, 1024]
 rows = []
 generator = torch.Generator().manual_seed(0)
-for width in widths:
+for width in (4, 16, 64, 256, 1024):
     queries = torch.randn(200, width, generator=generator)
     keys = torch.randn(32, width, generator=generator)
     for name, factor in (("not scaled", 1.0), ("divided by √d", width**-0.5)):
@@ -594,6 +593,10 @@ heads = {
     "answer questions": auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
 }
 
+# %% [markdown]
+# Config and heads together give a rule of thumb:
+
+# %%
 def family(kind: str) -> tuple[str, str]:
     """Family and usual objective, from the config and the heads that the library has for a model type."""
     if CONFIG_MAPPING[kind]().is_encoder_decoder:
@@ -653,6 +656,10 @@ flies += ["Fruit flies like a banana.", "Two flies sat on the rotten fruit."]
 apple = ["Apple showed a new phone at its keynote.", "Apple was founded by Steve Jobs."]
 apple += ["She ate an apple and a banana.", "The apple is a sweet fruit."]
 
+# %% [markdown]
+# From each sentence we keep the word's vector, as it leaves the embedding and as it leaves each of the six layers.
+
+# %%
 def vectors_of(word: str, texts: list[str]) -> torch.Tensor:
     """The word's vector in each text, after the embedding and after each layer: [texts, layers + 1, width]."""
     found = []
@@ -744,6 +751,10 @@ def measure(residual: bool, norm: bool, spread: float) -> tuple[list[float], lis
     F.mse_loss(x, wanted).backward()
     return sizes, [block.up.weight.grad.norm().item() for block in blocks]
 
+# %% [markdown]
+# Four kinds of stack, each with small weights and with large ones:
+
+# %%
 stacks = {"neither": (False, False), "LayerNorm only": (False, True)}
 stacks |= {"residual only": (True, False), "both": (True, True)}
 measured = {
@@ -795,9 +806,6 @@ pd.DataFrame(summary, index=columns).T.map("{:.1e}".format)
 # model worth the name, but it writes.
 
 # %%
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
-
 sentences = [
     "the cat sat on the mat . <eos>",
     "the cat chased the bird into the garden . <eos>",
@@ -807,6 +815,14 @@ sentences = [
     "when the sun went down the dog went home . <eos>",
     "the wheels go round and round and round and round and round and round and round and round",
 ]
+
+# %% [markdown]
+# The tokenizer knows just these words, and gives each of them a number.
+
+# %%
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
 vocabulary = ["<pad>", "<eos>", *sorted({word for text in sentences for word in text.split()} - {"<eos>"})]
 core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(vocabulary)}))
 core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -816,6 +832,11 @@ reader = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_t
 torch.manual_seed(0)
 shape = {"n_embd": 64, "n_layer": 2, "n_head": 2, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
 storyteller = GPT2LMHeadModel(GPT2Config(vocab_size=len(reader), **shape)).to(device)
+
+# %% [markdown]
+# The model learns all seven texts at once: the labels are the inputs (section 1.7), and padding does not count.
+
+# %%
 batch = reader(sentences, padding=True, return_tensors="pt", return_token_type_ids=False).to(device)
 labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
 optimizer = torch.optim.AdamW(storyteller.parameters(), lr=3e-3)
@@ -835,15 +856,13 @@ for step in range(100):
 storyteller.eval()
 ids = reader("when the sun", return_tensors="pt")["input_ids"].to(device)  # [1, 3]
 steps = []
-while ids.shape[1] < 16:
+while ids.shape[1] < 16 and ids[0, -1] != reader.eos_token_id:
     with torch.inference_mode():
         probabilities = storyteller(ids).logits[0, -1].softmax(dim=-1)  # [vocabulary], at the last position
     best = probabilities.topk(2)
     candidates = [f"{reader.convert_ids_to_tokens(token.item())} {p:.2f}" for p, token in zip(*best)]
     steps.append({"so far": reader.decode(ids[0]), "best": candidates[0], "second": candidates[1]})
     ids = torch.cat([ids, best.indices[:1, None]], dim=1)  # [1, tokens + 1]
-    if ids[0, -1] == reader.eos_token_id:
-        break
 pd.DataFrame(steps)
 
 # %% [markdown]
@@ -875,16 +894,16 @@ print(novelist_tokenizer.decode(novelist.generate(**given, do_sample=False, max_
 
 # %% [markdown]
 # English words, grammar that mostly holds, little sense: so much fits into a file of a few megabytes. And taking the
-# best token every time goes round: look for the phrase that comes back. Chapter 12 shows better ways to choose, and how
-# to keep the past instead of computing it again.
+# best token every time goes round: look for the phrase that comes back. There are better ways to choose, and a way to
+# keep the past instead of computing it again.
 #
 # ### Exercise 1.7
 # Write `greedy(next_logits, start, eos, limit)`. `next_logits` is a function: it gets a list of token ids and returns a
 # tensor `[vocabulary]` with the scores of the next token. `start` is a list of ids, `eos` the id that ends a text,
 # `limit` the largest number of **new** tokens. Return the whole list of ids: start, then what was written, `eos`
-# included if it came. Leave `start` itself unchanged, and call `next_logits` no more often than needed. For example, if
-# the best next token is always the last one plus 1, then `greedy(next_logits, [3], eos=6, limit=10)` gives `[3, 4, 5,
-# 6]`, and with `limit=2` it gives `[3, 4, 5]`.
+# included if it came. Only an `eos` that was written ends the text, not one in `start`. Leave `start` itself unchanged,
+# and call `next_logits` no more often than needed. For example, if the best next token is always the last one plus 1,
+# then `greedy(next_logits, [3], eos=6, limit=10)` gives `[3, 4, 5, 6]`, and with `limit=2` it gives `[3, 4, 5]`.
 
 # %% tags=["exercise"]
 from collections.abc import Callable
@@ -941,14 +960,13 @@ config = BartConfig(
     forced_eos_token_id=None, **sides, **special,
 )
 reverser = BartForConditionalGeneration(config).to(device)
+optimizer = torch.optim.AdamW(reverser.parameters(), lr=4e-3)
 
 # %%
 chance = random.Random(0)
-optimizer = torch.optim.AdamW(reverser.parameters(), lr=4e-3)
 curve = lab.training_curve()
 for step in range(130):
-    for group in optimizer.param_groups:
-        group["lr"] = 4e-3 * min(1, (step + 1) / 30) * (1 - step / 140)  # a short warm-up, then down
+    optimizer.param_groups[0]["lr"] = 4e-3 * min(1, (step + 1) / 30) * (1 - step / 140)  # a short warm-up, then down
     strings = ["".join(chance.choices(letters, k=6)) for _ in range(32)]
     given = speller(strings, return_tensors="pt").input_ids.to(device)  # [32, 7]
     wanted = speller([string[::-1] for string in strings], return_tensors="pt").input_ids.to(device)
@@ -1021,19 +1039,18 @@ def accuracy(classifier) -> float:
         guesses = classifier(**encode(test["text"][:])).logits.argmax(dim=-1)
     return (guesses.cpu() == torch.tensor(test["label"][:])).float().mean().item()
 
+# %%
 def learn(classifier) -> dict[int, float]:
     """One pass over the training texts; accuracy on the test texts after so many examples."""
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=3e-4, fused=True)
     found = {0: accuracy(classifier)}
-    for start in range(0, len(train), 16):
-        rows = train[start : start + 16]
-        wanted = torch.tensor(rows["label"], device=device)
-        loss = classifier.train()(**encode(rows["text"]), labels=wanted).loss
+    for step, rows in enumerate(train.iter(batch_size=16), 1):
+        loss = classifier.train()(**encode(rows["text"]), labels=torch.tensor(rows["label"], device=device)).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if (start + 16) % 32 == 0:
-            found[start + 16] = accuracy(classifier)
+        if step % 2 == 0:
+            found[16 * step] = accuracy(classifier)
     return found
 
 # %% [markdown]
@@ -1155,6 +1172,11 @@ torch.manual_seed(0)
 slim = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 slim |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
 parrot = BertForMaskedLM(BertConfig(vocab_size=len(known), max_position_embeddings=16, **slim)).to(device)
+
+# %% [markdown]
+# It learns as a masked language model does (section 1.7): some words are hidden, and it fills them in.
+
+# %%
 ids = torch.tensor(parrot_tokenizer(corpus)["input_ids"])  # [150, 8]
 optimizer = torch.optim.AdamW(parrot.parameters(), lr=5e-3)
 for step in range(150):

@@ -27,6 +27,8 @@ lab.start("02")
 # The library is asked to log errors only. Where a warning matters, we look at it as data.
 
 # %%
+import html
+import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -208,9 +210,6 @@ def reply(answer, texts: dict[str, str], limit: int = 2_000) -> str:
         return f"The pipeline can't do this ({type(error).__name__}): {str(error)[:200]}"
 
 # %%
-import html
-import ipywidgets as widgets
-
 def form(answer, **texts: str):
     """A field for each of `texts` and a button: shows what `answer` returns for what stands in the fields."""
     wide = widgets.Layout(width="95%", max_width="760px")
@@ -315,7 +314,8 @@ sum(nothing_fits["scores"]), sum(alone["scores"])
 # these two columns. Return a tensor of shape `[labels]`. If `multi_label` is false: a softmax over the labels of their
 # entailment logits. If it is true: for each label alone, the softmax of its entailment logit against its contradiction
 # logit. For example, with entailment in column 0 and contradiction in column 2, `[[0., 5., 0.], [0., 0., 0.]]` gives
-# `[0.5, 0.5]` either way. The third column never counts.
+# `[0.5, 0.5]` either way. The third column never counts. A logit may be as large as 200, whose exponential is infinite
+# in float32.
 
 # %% tags=["exercise"]
 def zero_shot_scores(logits: torch.Tensor, entailment: int, contradiction: int, multi_label: bool) -> torch.Tensor:
@@ -373,8 +373,7 @@ with torch.no_grad():
 lab.probabilities(next_token, generator.tokenizer, count=8)
 
 # %% [markdown]
-# A few tokens are likely, and a long tail isn't shown. (`Ġ` is how a byte-level tokenizer writes a space.) Chapter 12
-# is about ways to draw.
+# A few tokens are likely, and a long tail isn't shown. (`Ġ` is how a byte-level tokenizer writes a space.)
 #
 # Three calls of the notes deserve a second look. The first limits the length with `max_length`. Before you run this:
 # `max_length=12` counts the prompt too. How many tokens will come?
@@ -556,8 +555,9 @@ pd.Series({way: "  ·  ".join(names) for way, names in ways.items()}, name="what
 # Write `group(tokens)`: `tokens` is the list of **all** tokens of a text, dictionaries with `"entity"` (`"O"`, `"B-…"`
 # or `"I-…"`), `"start"` and `"end"` (characters). Return a list of tuples `(label, start, end)`, one for each name. `O`
 # belongs to no name. `B-` always begins a new one. `I-` continues the name before it if that has the same label and no
-# `O` lies between; otherwise it begins a new one. For example, `B-PER 0–5`, `I-PER 6–9`, `O 10–12`, `B-LOC 13–17` gives
-# `[("PER", 0, 9), ("LOC", 13, 17)]`.
+# `O` lies between; otherwise it begins a new one. A label may have hyphens of its own: `B-WORK-OF-ART` begins a
+# `WORK-OF-ART`. For example, `B-PER 0–5`, `I-PER 6–9`, `O 10–12`, `B-LOC 13–17` gives `[("PER", 0, 9), ("LOC", 13,
+# 17)]`.
 
 # %% tags=["exercise"]
 def group(tokens: list[dict]) -> list[tuple[str, int, int]]:
@@ -596,7 +596,7 @@ form(names_in, text="Ada Lovelace worked with Charles Babbage in London.")
 # starts here*, *it ends here*. Only the code around it is missing. Before you read on: what must that code do with the
 # two logits of each token?
 
-# %%
+# %% tags=["long"] why="the whole class is the lesson: three methods make a pipeline"
 from transformers import AutoModelForQuestionAnswering, Pipeline
 
 class ExtractiveQA(Pipeline):
@@ -650,6 +650,8 @@ ready = reader.preprocess(given)
 tokens = reader.tokenizer.convert_ids_to_tokens(ready["encoded"]["input_ids"][0])
 out = reader.forward(ready)
 inside = [token for token, part in enumerate(out["part"]) if part == 1]
+
+# %%
 figure, axes = plt.subplots(figsize=(8, 2.8))
 for name, colour, shift in (("start", "#0072B2", -0.2), ("end", "#E69F00", 0.2)):
     places = [place + shift for place in range(len(inside))]
@@ -691,10 +693,10 @@ pd.DataFrame([{"kind": judged["kind"][i], "question": test[i]["question"], "answ
 # %% [markdown]
 # ### Exercise 2.5
 # *The Eiffel Tower.* and *eiffel tower* are one answer. Those who measure question answering compare texts only after
-# **normalising** them. Write `same_answer(given, true)`: compare two strings after these four steps: lower case; drop
-# punctuation (the characters of `string.punctuation`); drop the words `a`, `an` and `the`; make each run of white space
-# one space, with none at the ends. Return `True` or `False`. For example, `same_answer("The  Eiffel Tower.", "eiffel
-# tower")` is `True`, and `same_answer("theatre", "atre")` is `False`.
+# **normalising** them. Write `same_answer(given, true)`: compare two strings after these four steps, in this order:
+# lower case; drop punctuation (the characters of `string.punctuation`); drop the words `a`, `an` and `the`; make each
+# run of white space one space, with none at the ends. Return `True` or `False`. For example, `same_answer("The  Eiffel
+# Tower.", "eiffel tower")` is `True`, and `same_answer("theatre", "atre")` is `False`.
 
 # %% tags=["exercise"]
 import string
@@ -733,8 +735,6 @@ form(read, question="Who was made mayor?", context=test[0]["context"])
 # Before you read it: which of the three methods must get the arguments for `generate`?
 
 # %%
-from transformers import AutoModelForSeq2SeqLM
-
 class TextToText(Pipeline):
     """Text in, text out, with an encoder–decoder; all arguments of the call go to `generate`."""
 
@@ -752,11 +752,18 @@ class TextToText(Pipeline):
         texts = self.tokenizer.batch_decode(model_outputs["ids"], skip_special_tokens=True)
         return [{"generated_text": text} for text in texts]
 
+# %% [markdown]
+# `_forward` gets them: it calls `generate`. Register the class under a name of its own, and translate five sentences.
+
 # %%
+from transformers import AutoModelForSeq2SeqLM
+
 with lab.expect_error(KeyError):
     load("translation", "translator")
 PIPELINE_REGISTRY.register_pipeline("translate", pipeline_class=TextToText, pt_model=AutoModelForSeq2SeqLM)
 translator = load("translate", "translator", dtype=torch.float32)
+
+# %%
 french = [
     "Où est la gare ?",
     "Les enfants jouent dans le jardin.",
@@ -829,8 +836,9 @@ translator("Je n'ai pas faim, mais je voudrais un café.", num_beams=4, num_retu
 # Each more token makes a sentence less likely, so beam search would favour short ones. The library divides: the score
 # of a candidate is its summed log-probability divided by its length to the power `length_penalty`. Write
 # `winner(candidates, length_penalty)`: `candidates` is a list of tuples `(summed log-probability, number of tokens)`;
-# return the index of the one with the highest score, the first of them if several are equal. For example, `[(-4.0, 4),
-# (-4.5, 9)]` gives `0` with `length_penalty=0.0` (−4 beats −4.5) and `1` with `1.0` (−0.5 beats −1).
+# return the index of the one with the highest score, the first of them if several are equal. Without a
+# `length_penalty` it is 1.0. For example, `[(-4.0, 4), (-4.5, 9)]` gives `0` with `length_penalty=0.0` (−4 beats −4.5)
+# and `1` with `1.0` (−0.5 beats −1).
 
 # %% tags=["exercise"]
 def winner(candidates: list[tuple[float, int]], length_penalty: float = 1.0) -> int:
@@ -976,6 +984,7 @@ def embed(texts: list[str]) -> torch.Tensor:
         found.append((hidden * real).sum(dim=1) / real.sum(dim=1))
     return torch.nn.functional.normalize(torch.cat(found), dim=-1).cpu()
 
+# %%
 by_pipeline = torch.nn.functional.normalize(vectors[0].mean(dim=0), dim=-1)
 assert torch.allclose(embed(["Two dogs play outside today"])[0], by_pipeline, atol=1e-4)
 

@@ -1,317 +1,328 @@
 """Chapter 03: ModelOutput as a tuple, softmax, postprocess, masked mean, windows, best span."""
 
-from labs_utils.exercises.core import as_tensor, call, describe, exercise, expect, expect_close, expect_shape
+import random
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from labs_utils.exercises.vocabulary import Trial, describe, exercise, expect
 
 
-@exercise("3.1")
+@exercise(
+    "3.1",
+    mistakes=[
+        ("Perhaps you kept the fields that are None.", lambda fields: tuple(fields.values())),
+        (
+            "Perhaps you took the names instead of the values.",
+            lambda fields: tuple(name for name, value in fields.items() if value is not None),
+        ),
+        (
+            "Perhaps you asked whether a value is true: a tensor holding 0 is false, and yet it is there.",
+            lambda fields: tuple(
+                one for one in fields.values() if isinstance(one, tuple) or one is not None and one.any()
+            ),
+        ),
+        (
+            "Perhaps you sorted the fields: they come in the order of the dictionary.",
+            lambda fields: tuple(fields[name] for name in sorted(fields) if fields[name] is not None),
+        ),
+    ],
+)
 def as_plain_tuple(answer):
-    import torch
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    one, zero, many = torch.ones(()), torch.zeros(()), torch.arange(6.0).reshape(2, 3)
-    layers = (torch.ones(1, 2), torch.zeros(1, 2))
+    logits, layers = torch.arange(6.0).reshape(2, 3), (torch.ones(1, 2), torch.zeros(1, 2))
     cases = {
-        "a loss that is None and logits": {"loss": None, "logits": many, "hidden_states": None, "attentions": layers},
-        "every field filled": {"loss": one, "logits": many, "hidden_states": layers, "attentions": layers},
-        "a loss of exactly 0": {"loss": zero, "logits": many, "hidden_states": None, "attentions": None},
-        "only the last field": {"loss": None, "logits": None, "hidden_states": None, "attentions": layers},
-        "nothing but None": {"loss": None, "logits": None},
+        "a loss that is None and logits": (None, logits, None, layers),
+        "every field filled": (logits[0, 1], logits, layers, layers[:1]),
+        "a loss of exactly 0": (logits[0, 0], logits, None, None),
+        "only the last field": (None, None, None, layers),
+        "nothing but None": (None, None),
     }
-    for given, fields in cases.items():
-        got = call(answer, dict(fields), given=given)
-        expect(isinstance(got, tuple), f"Given {given}, a tuple was expected, but got {describe(got)}.")
-        wanted = SequenceClassifierOutput(**fields).to_tuple()
-        perhaps = ""
-        if any(value is None for value in got):
-            perhaps = " Perhaps you kept the fields that are None."
-        elif any(isinstance(value, str) for value in got):
-            perhaps = " Perhaps you took the names instead of the values."
-        elif given == "a loss of exactly 0" and len(got) < len(wanted):
-            perhaps = " Perhaps you asked whether a value is true: a tensor holding 0 is false, and yet it is there."
-        expect(
-            len(got) == len(wanted),
-            f"Given {given}, a tuple of {len(wanted)} was expected, but got {len(got)} entries.{perhaps}",
-        )
-        same = all(a is b for a, b in zip(got, wanted, strict=True))
-        expect(same, f"Given {given}, the values themselves were expected, in the order of the fields.{perhaps}")
+    for given, values in cases.items():
+        fields = dict(zip(("loss", "logits", "hidden_states", "attentions"), values, strict=False))
+        trial = Trial(answer, fields, given=given)
+        trial.expect(isinstance(trial.result, tuple), f"a tuple was expected, but got {describe(trial.result)}")
+        expected, size = SequenceClassifierOutput(**fields).to_tuple(), len(trial.result)
+        sentence = f"the {len(expected)} values in the order of the fields were expected, but your {size} are others"
+        trial.equal(trial.result, expected, sentence)
 
 
-@exercise("3.2")
+class NoSoftmax(TorchFunctionMode):
+    """While it is on, a softmax of PyTorch's complains; a function of the learner's may have that name."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        expect("softmax" not in name, f"Your code uses PyTorch's {name}, which is what you are to write.")
+        return function(*args, **(kwargs or {}))
+
+
+def shares(logits, low=None, dim=-1, keepdim=True):
+    """Softmax after `low`, or the largest of all, was subtracted; the options are ways of getting it wrong."""
+    powers = (logits - (logits.max() if low is None else low)).exp()
+    return powers / powers.sum(dim=dim, keepdim=keepdim)
+
+
+@exercise(
+    "3.2",
+    mistakes=[
+        ("Your columns sum to 1, not your rows: perhaps you summed over dim=0.", partial(shares, dim=0)),
+        ("Everything together sums to 1: perhaps you summed over all dimensions at once.", partial(shares, dim=None)),
+        ("Perhaps a sum lost its dimension: keepdim=True keeps it.", partial(shares, keepdim=False)),
+        ("Perhaps you forgot the exponential.", lambda logits: logits / logits.sum(dim=-1, keepdim=True)),
+        ("Perhaps you summed over dim=1: with three dimensions, that is not the last one.", partial(shares, dim=1)),
+        (
+            "The exponential of a large number doesn't fit into a float, and of a very negative one it is 0.",
+            partial(shares, low=0.0),
+        ),
+        (
+            "Perhaps you subtracted the row's mean: the largest entry may still be far above it.",
+            lambda logits: shares(logits, logits.mean(dim=-1, keepdim=True)),
+        ),
+        ("Perhaps you subtracted the largest entry of the whole tensor: every row needs its own.", shares),
+    ],
+)
 def softmax(answer):
-    import torch
-
     generator = torch.Generator().manual_seed(0)
-    cases = [torch.randn(*shape, generator=generator) * 3 for shape in ((5, 8), (4, 4), (8,), (2, 3, 7), (1, 6))]
-    cases.append(torch.tensor([[0.0, 0.0], [0.0, 1.0986]]))  # last: it is symmetric, so it can't tell rows from columns
+    cases = [torch.randn(*shape, generator=generator) * 3 for shape in ((4, 4), (2, 3, 7), (5, 8), (8,), (1, 6))]
+    cases.append(torch.tensor([[0.0, 0.0], [0.0, 1.0986]]))
+    near = torch.tensor([[0.0, 1.0, 2.0], [3.0, 1.0, 0.0]])
+    cases += [near + 1000, near - 1000, torch.tensor([[0.0, -300.0, -300.0, -300.0]]), torch.tensor([0.0, 1000.0])]
+    cases.append(torch.tensor([[[0.0, 1.0], [500.0, 501.0]]]))  # the maximum of all starves the first row
     for logits in cases:
-        given = f"logits of shape {tuple(logits.shape)}"
-        got = call(answer, logits.clone(), given=given)
-        expect_shape(got, tuple(logits.shape), given, "Perhaps a sum lost its dimension: keepdim=True keeps it.")
-        wanted, value = logits.double().softmax(dim=-1), as_tensor(got, given)
-        perhaps = "Perhaps you divided by something else than the sum of the row's exponentials."
-        if value.dim() > 1 and torch.allclose(value, logits.double().softmax(dim=0), atol=1e-4):
-            perhaps = "Your columns sum to 1, not your rows: perhaps you summed over dim=0."
-        elif torch.allclose(value.sum(), torch.tensor(1.0, dtype=value.dtype), atol=1e-4):
-            perhaps = "Everything together sums to 1: perhaps you summed over all dimensions at once."
-        elif torch.allclose(value, logits.double().softmax(dim=min(1, logits.dim() - 1)), atol=1e-4):
-            perhaps = "Perhaps you summed over dim=1: with three dimensions, that is not the last one."
-        elif torch.allclose(value, logits.double() / logits.double().sum(dim=-1, keepdim=True), atol=1e-4):
-            perhaps = "Perhaps you forgot the exponential."
-        expect_close(got, wanted, given, 1e-5, perhaps)  # float32 softmax is good to about 1e-7
-    for shift in (1000.0, -1000.0):
-        logits = torch.tensor([[0.0, 1.0, 2.0], [3.0, 1.0, 0.0]]) + shift
-        given = f"logits around {shift:g}"
-        got = as_tensor(call(answer, logits.clone(), given=given), given)
-        perhaps = "The exponential of a large number doesn't fit into a float, and of a very negative one it is 0."
-        expect(
-            bool(torch.isfinite(got).all()),
-            f"Given {given}, probabilities were expected, but got nan or inf. {perhaps}",
-        )
-        expect_close(
-            got, logits.double().softmax(dim=-1), given, 1e-4, perhaps
-        )  # float32 keeps four decimals near 1000
-    # each row has its own maximum: a shift by the whole tensor's maximum starves the small row
-    logits = torch.tensor([[0.0, 1.0], [500.0, 501.0]])
-    got = as_tensor(
-        call(answer, logits.clone(), given="one row near 0 and one near 500"), "one row near 0 and one near 500"
-    )
-    perhaps = "Perhaps you subtracted the largest entry of the whole tensor: every row needs its own."
-    expect(
-        bool(torch.isfinite(got).all()),
-        f"Given one row near 0 and one near 500, probabilities were expected, but got nan. {perhaps}",
-    )
-    expect_close(got, logits.double().softmax(dim=-1), "one row near 0 and one near 500", 1e-4, perhaps)
+        with NoSoftmax():
+            trial = Trial(answer, logits)
+        trial.close(trial.tensor(), logits.double().softmax(dim=-1), 1e-4)  # float32 keeps four decimals near 1000
 
 
-@exercise("3.3")
+def named(logits, id2label, top_k=None, scores=None, names=None) -> list[dict]:
+    """The labels of the `top_k` largest scores; the options are ways of getting it wrong."""
+    scores = logits.softmax(dim=-1) if scores is None else scores
+    order = sorted(range(len(logits)), key=lambda number: -float(scores[number]))[:top_k]
+    names = names or [id2label[number] for number in order]
+    return [{"label": name, "score": float(scores[number])} for name, number in zip(names, order, strict=False)]
+
+
+def softmax_of_the_best(logits, id2label, top_k):
+    best = logits.topk(min(top_k or len(logits), len(logits)))
+    return named(best.values, {place: id2label[number] for place, number in enumerate(best.indices.tolist())})
+
+
+@exercise(
+    "3.3",
+    mistakes=[
+        ("Perhaps your scores are still logits.", lambda logits, *given: named(logits, *given, scores=logits)),
+        ("Perhaps you took the best first and the softmax afterwards: it must see all classes.", softmax_of_the_best),
+        (
+            "Perhaps you used the sigmoid, which looks at each class alone.",
+            lambda logits, *given: named(logits, *given, scores=logits.sigmoid()),
+        ),
+        (
+            "Perhaps you took a score's rank for its class number.",
+            lambda logits, names, top_k: named(logits, names, top_k, names=[names[i] for i in sorted(names)]),
+        ),
+        (
+            "Perhaps you took the names in the dictionary's order: its keys are the class numbers.",
+            lambda logits, names, top_k: named(logits, dict(enumerate(names.values())), top_k),
+        ),
+    ],
+)
 def postprocess(answer):
-    import torch
     from transformers import TextClassificationPipeline
 
-    generator = torch.Generator().manual_seed(1)
-    cases = []
-    for classes, top_k in ((8, 3), (8, None), (8, 1), (3, 20), (5, 5)):
-        cases.append(
-            (torch.randn(classes, generator=generator) * 2 - 3, {i: f"class {i}" for i in range(classes)}, top_k)
-        )
-    cases.append((torch.tensor([0.0, 2.0]), {0: "no", 1: "yes"}, 1))
-    for logits, id2label, top_k in cases:
-        given = f"{len(logits)} logits and top_k={top_k}"
-        got = call(answer, logits.clone(), dict(id2label), top_k, given=given)
-        expect(isinstance(got, list), f"Given {given}, a list was expected, but got {describe(got)}.")
-        wanted = _pipelines_own(TextClassificationPipeline, logits, id2label, top_k)
-        expect(len(got) == len(wanted), f"Given {given}, {len(wanted)} entries were expected, but got {len(got)}.")
-        for one in got:
-            fields = isinstance(one, dict) and set(one) == {"label", "score"}
-            expect(
-                fields,
-                f"Given {given}, dictionaries with exactly the keys label and score "
-                f"were expected, but got {describe(one)}.",
-            )
-            name = isinstance(one["label"], str)
-            expect(
-                name, f"Given {given}, each label must be a name out of id2label, but one is {describe(one['label'])}."
-            )
-            number = isinstance(one["score"], float)
-            expect(number, f"Given {given}, each score must be a Python float, but one is {describe(one['score'])}.")
-        scores = [one["score"] for one in got]
-        expect(
-            scores == sorted(scores, reverse=True),
-            f"Given {given}, the most probable must come first. Perhaps you sorted the other way, or not.",
-        )
-        perhaps = ""
-        if abs(scores[0] - float(logits.max())) < 1e-4:
-            perhaps = " Perhaps your scores are still logits."
-        elif top_k and top_k < len(logits) and abs(sum(scores) - 1) < 1e-4:
-            perhaps = " Perhaps you took the best first and the softmax afterwards: it must see all classes."
-        elif abs(scores[0] - float(logits.sigmoid().max())) < 1e-4:
-            perhaps = " Perhaps you used the sigmoid, which looks at each class alone."
-        elif all((logits.softmax(dim=-1) - score).abs().min() < 1e-5 for score in scores):
-            perhaps = (
-                " They belong to other classes than the most probable: perhaps you did not sort, or the other way."
-            )
-        # float32 softmax: about 1e-7
-        close = all(abs(one["score"] - two["score"]) < 1e-5 for one, two in zip(got, wanted, strict=True))
-        expect(close, f"Given {given}, the probabilities differ from the pipeline's.{perhaps}")
-        same = all(one["label"] == two["label"] for one, two in zip(got, wanted, strict=True))
-        expect(same, f"Given {given}, the probabilities are right, but they carry the wrong names.")
+    generator, deal = torch.Generator().manual_seed(1), random.Random(1)
+    sizes = (8, None), (8, 3), (8, 1), (3, 20), (5, 5)
+    cases = [(torch.randn(classes, generator=generator) * 2 - 3, top_k) for classes, top_k in sizes]
+    cases.append((torch.tensor([0.0, 2.0]), 1))
+    for logits, top_k in cases:
+        numbers = deal.sample(range(len(logits)), len(logits))
+        id2label = {number: f"class {number}" for number in numbers}
+        config = SimpleNamespace(problem_type="single_label_classification", num_labels=len(logits), id2label=id2label)
+        model = SimpleNamespace(config=config)  # all that the pipeline's own postprocess needs
+        library = partial(TextClassificationPipeline.postprocess, SimpleNamespace(model=model), _legacy=False)
+        trial = Trial(answer, logits, id2label, top_k, given=f"{len(logits)} logits and top_k={top_k}")
+        judge_labels(trial, library({"logits": logits[None]}, top_k=top_k))
 
 
-def _pipelines_own(pipeline_class, logits, id2label, top_k):
-    """What the library's own postprocess makes of these logits; it needs only a config."""
-    from types import SimpleNamespace
+def judge_labels(trial, expected):
+    """Whether the result is the list of dictionaries that was expected."""
+    got = trial.returns(list, "a list of dictionaries", of=dict)
+    trial.expect(len(got) == len(expected), f"{len(expected)} entries were expected, but got {len(got)}")
+    for one in got:
+        but = f"but got {describe(one)}"
+        trial.expect(set(one) == {"label", "score"}, f"exactly the keys label and score were expected, {but}")
+        trial.expect(isinstance(one["label"], str), f"a name out of id2label was expected as label, {but}")
+        trial.expect(isinstance(one["score"], float), f"a Python float was expected as score, {but}")
+    scores, labels = (lambda rows, key=key: [row[key] for row in rows] for key in ("score", "label"))
+    falling = scores(got) == sorted(scores(got), reverse=True)
+    unsorted = "The most probable comes first: perhaps you did not sort, or the other way.", not falling
+    sentence = "your scores, {got}, differ from the pipeline's by up to {off}"
+    trial.close(scores(got), scores(expected), 1e-5, sentence, unsorted, form=scores)  # float32 softmax: about 1e-7
+    trial.equal(labels(got), labels(expected), "the right probabilities carry the wrong names: {got}", form=labels)
 
-    config = SimpleNamespace(problem_type="single_label_classification", num_labels=len(logits), id2label=id2label)
-    stand_in = SimpleNamespace(model=SimpleNamespace(config=config))
-    return pipeline_class.postprocess(stand_in, {"logits": logits[None]}, top_k=top_k, _legacy=False)
+
+def mean_of(hidden, mask, over="real"):
+    """The mean of the tokens that the mask keeps, divided by other numbers, too."""
+    count = {"real": mask.sum(dim=1, keepdim=True), "all": mask.shape[1], "batch": mask.sum(), "nothing": 1}[over]
+    return (hidden * mask[..., None]).sum(dim=1) / count
 
 
-@exercise("3.4")
+@exercise(
+    "3.4",
+    mistakes=[
+        ("Perhaps you averaged over all tokens, padding included.", lambda hidden, mask: hidden.mean(dim=1)),
+        (
+            "Perhaps you set the padding to zero, but still divided by the number of all tokens.",
+            partial(mean_of, over="all"),
+        ),
+        (
+            "Perhaps you divided by the real tokens of the whole batch: each text has its own number.",
+            partial(mean_of, over="batch"),
+        ),
+        ("Perhaps you did not divide.", partial(mean_of, over="nothing")),
+        ("Perhaps you took the first token only.", lambda hidden, mask: hidden[:, 0]),
+        (
+            "Here the padding stands on the left: perhaps you cut the first tokens off instead of asking the mask.",
+            lambda hidden, mask: torch.stack(
+                [row[: one.sum()].mean(dim=0) for row, one in zip(hidden, mask, strict=True)]
+            ),
+        ),
+    ],
+)
 def mean_pool(answer):
-    import torch
-
     generator = torch.Generator().manual_seed(2)
-    cases = [(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([[1, 1, 0]]))]
     for batch, tokens, width in ((4, 7, 5), (1, 1, 3), (3, 3, 3), (5, 12, 2)):
-        hidden = (
-            torch.randn(batch, tokens, width, generator=generator) + 1
-        )  # padding holds numbers too, as a model's output does
+        hidden = torch.randn(batch, tokens, width, generator=generator) + 1  # padding holds numbers, as a model's does
         real = torch.randint(1, tokens + 1, (batch, 1), generator=generator)
         mask = (torch.arange(tokens)[None] < real).long()
-        cases += [(hidden, mask), (hidden, mask.flip(1))]
-    for hidden, mask in cases:
-        given = f"hidden states of shape {tuple(hidden.shape)} with {mask.sum(dim=1).tolist()} real tokens"
-        got = call(answer, hidden.clone(), mask.clone(), given=given)
-        expect_shape(
-            got,
-            (hidden.shape[0], hidden.shape[2]),
-            given,
-            "Perhaps you averaged over another dimension than the tokens.",
-        )
-        wide, value = hidden.double(), as_tensor(got, given)
-        kept = wide * mask[..., None]
-        wanted = kept.sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        perhaps = ""
-        if not torch.allclose(value, wanted, atol=1e-5):
-            count = mask.sum()
-            if torch.allclose(value, wide.mean(dim=1), atol=1e-5):
-                perhaps = "Perhaps you averaged over all tokens, padding included."
-            elif torch.allclose(value, kept.mean(dim=1), atol=1e-5):
-                perhaps = "Perhaps you set the padding to zero, but still divided by the number of all tokens."
-            elif torch.allclose(value, kept.sum(dim=1) / count, atol=1e-5):
-                perhaps = "Perhaps you divided by the real tokens of the whole batch: each text has its own number."
-            elif torch.allclose(value, kept.sum(dim=1), atol=1e-5):
-                perhaps = "Perhaps you did not divide."
-            elif torch.allclose(value, wide[:, 0], atol=1e-5):
-                perhaps = "Perhaps you took the first token only."
-            elif not torch.equal(mask, mask.sort(dim=1, descending=True).values):
-                perhaps = (
-                    "Here the padding stands on the left: perhaps you cut the first "
-                    "tokens off instead of asking the mask."
-                )
-        expect_close(got, wanted, given, 1e-5, perhaps)  # float32 means over a dozen numbers agree to about 1e-7
+        for padded in (mask, mask.flip(1)):
+            given = f"hidden states of shape {(batch, tokens, width)} with {real.flatten().tolist()} real tokens"
+            trial = Trial(answer, hidden, padded, given=given)
+            got = trial.tensor()
+            other = "Perhaps you averaged over another dimension than the tokens.", got.shape[1:] == (tokens,)
+            expected = torch.stack(
+                [row[keep > 0].mean(dim=0) for row, keep in zip(hidden.double(), padded, strict=True)]
+            )
+            # float32 means over a dozen numbers agree to about 1e-7
+            trial.close(got, expected, 1e-5, "your result is off by up to {off}", other)
 
 
-@exercise("3.5")
-def cut_windows(answer):
-    import random
-
-    dealer = random.Random(3)
-    cases = [
-        (list(range(1, 10)), 5, 2),
-        ([1, 2, 3, 4, 5, 6], 4, 2),
-        ([], 4, 2),
-        ([5], 4, 2),
-        (list(range(8)), 4, 0),
-        (list(range(4)), 4, 2),
-        (list(range(9)), 3, 2),
-    ]
-    for _ in range(40):
-        size = dealer.randint(2, 12)
-        cases.append(
-            ([dealer.randint(1000, 20000) for _ in range(dealer.randint(0, 50))], size, dealer.randint(0, size - 1))
-        )
-    for ids, size, overlap in cases:
-        given = f"{len(ids)} ids, size={size} and overlap={overlap}"
-        got = call(answer, list(ids), size, overlap, given=given)
-        nested = isinstance(got, list | tuple) and all(isinstance(window, list | tuple) for window in got)
-        expect(nested, f"Given {given}, a list of lists was expected, but got {describe(got)}.")
-        got = [list(window) for window in got]
-        if not ids:
-            expect(got == [[]], f"Given {given}, one empty window [[]] was expected, but got {describe(got)}.")
-            continue
-        expect(got, f"Given {given}, at least one window was expected, but got none.")
-        longest = max(map(len, got))
-        expect(longest <= size, f"Given {given}, no window may be longer than {size}, but one has {longest} ids.")
-        expect(got[0] == ids[: len(got[0])], f"Given {given}, the first window must begin at the first id.")
-        for before, after in zip(got, got[1:], strict=False):
-            shared = before[len(before) - overlap :] == after[:overlap]
-            message = f"Given {given}, each window must begin with the last {overlap} ids of the one before."
-            expect(shared, f"{message} Perhaps you took the overlap for the step.")
-        joined = got[0] + [number for window in got[1:] for number in window[overlap:]]
-        useless = joined == ids and len(got) > 1 and len(got[-1]) <= overlap
-        ended = "the text had already ended."
-        expect(not useless, f"Given {given}, your last window holds nothing that the one before doesn't: {ended}")
-        expect(
-            joined == ids,
-            f"Given {given}, every id must be in a window: without the overlaps, "
-            f"{len(joined)} of {len(ids)} ids came out.",
-        )
-        expect(
-            got == _tokenizers_own(ids, size, overlap),
-            f"Given {given}, every window but the last must be full, as the tokenizer's are.",
-        )
-
-
-def _tokenizers_own(ids, size, overlap):
-    """The same windows by the library: each id becomes a word of a tokenizer that knows exactly those words."""
+def windows_of(ids, size, overlap):
+    """The windows by the library: each id becomes a word of a tokenizer that knows exactly those words."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     words = {str(number): number for number in set(ids)}
-    tokenizer = Tokenizer(models.WordLevel({**words, "[UNK]": max(ids) + 1}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordLevel({**words, "[UNK]": max(ids, default=0) + 1}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.enable_truncation(max_length=size, stride=overlap)
     whole = tokenizer.encode(" ".join(map(str, ids)))
     return [whole.ids, *(piece.ids for piece in whole.overflowing)]
 
 
-@exercise("3.6")
-def best_span(answer):
-    import torch
+def stepped(ids, size, step, end=0):
+    """Windows that begin every `step` ids, as long as more than `end` ids are left."""
+    return [ids[start : start + size] for start in range(0, max(len(ids) - end, 1), max(step, 1))]
 
-    generator = torch.Generator().manual_seed(4)
-    example = ([9.0, 1.0, 5.0, 0.0], [0.0, 8.0, 2.0, 3.0], [False, True, True, True])
-    cases = [(*map(torch.tensor, example), 2)]
-    cases.append((torch.tensor([0.0, 4.0, 0.0]), torch.tensor([0.0, 0.0, 4.0]), torch.tensor([False, False, True]), 5))
-    peaks = torch.tensor([0.0, 9.0, 0.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 0.0, 9.0, 0.0])
-    cases.append((*peaks, torch.ones(5, dtype=torch.bool), 3))  # the best span is exactly as long as allowed
+
+@exercise(
+    "3.5",
+    mistakes=[
+        ("Perhaps you took the overlap for the step.", lambda ids, size, overlap: stepped(ids, size, overlap)),
+        ("Perhaps your windows share nothing.", lambda ids, size, overlap: stepped(ids, size, size)),
+        (
+            "Your last window holds nothing that the one before doesn't: the text had already ended.",
+            lambda ids, size, overlap: stepped(ids, size, size - overlap),
+        ),
+        (
+            "Perhaps you left the last, shorter window out: every id must be in one.",
+            lambda ids, size, overlap: stepped(ids, size, size - overlap, end=size - 1),
+        ),
+        ("Perhaps you cut the text off: every id must be in a window.", lambda ids, size, overlap: [ids[:size]]),
+        (
+            "An empty text gives one empty window.",
+            lambda ids, size, overlap: windows_of(ids, size, overlap) if ids else [],
+        ),
+    ],
+)
+def cut_windows(answer):
+    deal = random.Random(3)
+    cases = [([*range(9)], 5, 1), ([*range(1, 11)], 5, 2), ([1, 2, 3, 4, 5, 6], 4, 2), ([], 4, 2), ([5], 4, 2)]
+    cases += [([*range(8)], 4, 0), ([*range(4)], 4, 2), ([*range(9)], 3, 2)]
+    for size in [deal.randint(2, 12) for _ in range(40)]:
+        ids = [deal.randint(1000, 20000) for _ in range(deal.randint(0, 50))]
+        cases.append((ids, size, deal.randint(0, size - 1)))
+    for ids, size, overlap in cases:
+        trial = Trial(answer, ids, size, overlap)
+        got = trial.returns(list, "a list of lists", of=list)
+        trial.equal(
+            got,
+            windows_of(ids, size, overlap),
+            "your windows {got} are not the tokenizer's",
+            (f"No window may be longer than {size}.", any(len(window) > size for window in got)),
+            ("Every window but the last must be full.", any(len(window) < size for window in got[:-1])),
+        )
+
+
+def span(starts, ends, inside, longest, more=0, anywhere=False, outside=float("-inf")) -> tuple[int, int]:
+    """The best span; the options are ways of getting it wrong."""
+    starts, ends, inside, places = starts.tolist(), ends.tolist(), inside.tolist(), range(len(inside))
+    fair = {
+        (i, j): (anywhere or inside[i]) and inside[j] and i <= j < i + max(longest + more, 1)
+        for i in places
+        for j in places
+    }
+    return max(fair, key=lambda pair: starts[pair[0]] + ends[pair[1]] if fair[pair] else outside)
+
+
+def each_by_itself(starts, ends, inside, longest):
+    return tuple(int(one.masked_fill(~inside, float("-inf")).argmax()) for one in (starts, ends))
+
+
+def span_cases(generator):
+    """(start_logits, end_logits, inside, longest): first those that tell mistakes apart, then random ones."""
+    every, none = torch.tensor([True]), torch.tensor([False])
+    yield *torch.tensor([[9.0, 1, 5, 0], [0, 8, 2, 3]]), torch.cat([none, every.expand(3)]), 2
+    yield *torch.tensor([[0.0, 6, 0, 0, 0, 0, 7], [9, 4, 0, 6, 0, 8, 0]]), every.expand(7), 2  # longer ones score more
+    yield *torch.tensor([[0.0, 9, 0, 1, 0], [0, 2, 0, 9, 0]]), every.expand(5), 3  # the best is as long as allowed
     for tokens in (1, 5, 12, 30):
         for longest in (1, 3, tokens, 50):
             inside = torch.rand(tokens, generator=generator) < 0.7
-            inside[int(torch.randint(tokens, (1,), generator=generator))] = True
+            inside[torch.randint(tokens, (1,), generator=generator)] = True
             low = 20 * (longest % 2)  # sometimes all logits are negative: 0 is no floor
-            logits = torch.randn(2, tokens, generator=generator) * 3 - low
-            cases.append((logits[0], logits[1], inside, longest))
-    for start_logits, end_logits, inside, longest in cases:
-        tokens = len(inside)
-        given = f"{tokens} tokens, {int(inside.sum())} of them inside, and longest={longest}"
-        got = call(answer, start_logits.clone(), end_logits.clone(), inside.clone(), longest, given=given)
-        pair = isinstance(got, tuple | list) and len(got) == 2
-        expect(pair, f"Given {given}, a pair (start, end) was expected, but got {describe(got)}.")
-        whole = all(
-            not isinstance(one, float | bool) and (isinstance(one, int) or getattr(one, "ndim", 1) == 0) for one in got
-        )
-        expect(whole, f"Given {given}, two whole numbers were expected, but got {describe(got)}.")
-        start, end = int(got[0]), int(got[1])
-        expect(
-            0 <= start < tokens and 0 <= end < tokens,
-            f"Given {given}, places from 0 to {tokens - 1} were expected, but got {(start, end)}.",
-        )
-        backwards = "Perhaps you took the best start and the best end each by itself."
-        expect(start <= end, f"Given {given}, your span {(start, end)} ends before it starts. {backwards}")
-        outside = "Perhaps you set a score of 0 for what is outside: logits may all be negative."
-        expect(
-            inside[start] and inside[end],
-            f"Given {given}, your span {(start, end)} has an end that is not inside the context. {outside}",
-        )
-        length = end - start + 1
-        over = "Perhaps the count is off by one: both ends belong to the span."
-        expect(length <= longest, f"Given {given}, your span {(start, end)} has {length} tokens. {over}")
-        best, its_length = _best_score(start_logits, end_logits, inside, longest)
-        score = float(start_logits[start]) + float(end_logits[end])
-        perhaps = (
-            " Perhaps your spans may not reach the full length: end − start + 1 may equal longest."
-            if its_length == longest
-            else ""
-        )
-        # the reference adds in float64, so a tie within float32's rounding counts as right
-        expect(
-            score >= best - 1e-4,
-            f"Given {given}, your span {(start, end)} is allowed, but another allowed one scores higher.{perhaps}",
-        )
+            yield *(torch.randn(2, tokens, generator=generator) * 3 - low), inside, longest
 
 
-def _best_score(start_logits, end_logits, inside, longest):
-    allowed = [i for i in range(len(inside)) if inside[i]]
-    spans = [(i, j) for i in allowed for j in allowed if i <= j < i + longest]
-    return max((float(start_logits[i]) + float(end_logits[j]), j - i + 1) for i, j in spans)
+@exercise(
+    "3.6",
+    mistakes=[
+        ("Perhaps you took the best start and the best end each by itself.", each_by_itself),
+        ("Perhaps you set a score of 0 for what is not allowed: logits may be negative.", partial(span, outside=0.0)),
+        ("Perhaps you did not ask both ends whether they are inside.", partial(span, anywhere=True)),
+        ("Perhaps the count is off by one: both ends belong to the span.", partial(span, more=1)),
+        (
+            "Perhaps your spans may not reach the full length: end − start + 1 may equal longest.",
+            partial(span, more=-1),
+        ),
+        ("Perhaps you set no limit to the length.", partial(span, more=99)),
+    ],
+)
+def best_span(answer):
+    for case in span_cases(torch.Generator().manual_seed(4)):
+        *_, inside, longest = case
+        given = f"{len(inside)} tokens, {int(inside.sum())} of them inside, and longest={longest}"
+        trial = Trial(answer, *case, given=given)
+        got = trial.returns(tuple, "a pair (start, end) of two ints", of=int)
+        trial.expect(len(got) == 2, f"a pair (start, end) was expected, but got {describe(got)}")
+        start, end = got
+        trial.expect(min(got) >= 0 and max(got) < len(inside), f"{got} are not two of the tokens")
+        trial.equal(
+            got,
+            span(*case),
+            "your span {got} is not the best of those allowed",
+            ("It ends before it starts.", end < start),
+            ("It has an end that is not inside the context.", not (inside[start] and inside[end])),
+            (f"It has {end - start + 1} tokens.", end - start >= longest),
+            ("It is allowed, but another allowed one scores higher."),
+        )

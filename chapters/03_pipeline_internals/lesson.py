@@ -46,6 +46,11 @@ def summaries(rows: list[str]) -> torch.Tensor:
     with torch.no_grad():
         return model.bert(**batch).pooler_output
 
+# %% [markdown]
+# A frozen encoder gives the same text the same vector each time, so one pass over the texts is enough. Then the head
+# learns from the vectors.
+
+# %%
 train = data["train"].select(range(240))
 features = torch.cat([summaries(rows["text"]) for rows in train.iter(batch_size=24)])  # [240, 384]
 labels = torch.tensor(train["label"][:], device=device)  # [240]
@@ -280,8 +285,7 @@ for axis, values, title in zip(axes, (right, wrong), titles):
             shade = "white" if values[row, column] > 0.6 else "black"
             number = f"{values[row, column]:.2f}"
             axis.text(column, row, number, ha="center", va="center", fontsize=9, color=shade)
-    axis.set(title=title, yticks=range(3), yticklabels=["goal", "bread", "train"])
-    axis.set(xticks=range(8), xticklabels=names)
+    axis.set(title=title, xticks=range(8), xticklabels=names, yticks=range(3), yticklabels=["goal", "bread", "train"])
     axis.grid(False)
 
 # %% [markdown]
@@ -298,7 +302,7 @@ logits3[:1].softmax(dim=0)
 # dimensions: the one that holds the classes.
 #
 # ### Exercise 3.2
-# Write `softmax(logits)` yourself, without any softmax of PyTorch's or NumPy's: it gets a float tensor of shape `[...,
+# Write `softmax(logits)` yourself, without PyTorch's `softmax` or `log_softmax`: it gets a float tensor of shape `[...,
 # classes]` and returns probabilities of the same shape. For example `[[0., 0.], [0., 1.0986]]` gives about `[[0.5,
 # 0.5], [0.25, 0.75]]`. It must also survive logits such as 1000, whose exponential doesn't fit into a float.
 
@@ -337,11 +341,11 @@ classifier(three[2], top_k=3)
 
 # %% [markdown]
 # ### Exercise 3.3
-# Write `postprocess(logits, id2label, top_k)`: `logits` has shape `[classes]`, `id2label` maps class numbers to names,
-# `top_k` is a whole number, or `None` for all classes. Return what the pipeline returns: a list of dictionaries
-# `{"label": str, "score": float}`, most probable first, at most `top_k` of them. For example, logits `[0., 2.]` with
-# `{0: "no", 1: "yes"}` and `top_k=1` give `[{"label": "yes", "score": 0.8808}]` (rounded). You may use `torch`'s
-# softmax.
+# Write `postprocess(logits, id2label, top_k)`: `logits` has shape `[classes]`, `id2label` maps class numbers (in any
+# order) to names, `top_k` is a whole number, or `None` for all classes. Return what the pipeline returns: a list of
+# dictionaries `{"label": str, "score": float}`, most probable first, at most `top_k` of them. For example, logits `[0.,
+# 2.]` with `{0: "no", 1: "yes"}` and `top_k=1` give `[{"label": "yes", "score": 0.8808}]` (rounded). You may use
+# `torch`'s softmax.
 
 # %% tags=["exercise"]
 def postprocess(logits: torch.Tensor, id2label: dict[int, str], top_k: int | None = None) -> list[dict]:
@@ -552,7 +556,7 @@ def vectors(model, encoded) -> torch.Tensor:
 # dictionaries, one for each of the others: `preprocess`, `_forward`, `postprocess`. The base class does the rest:
 # devices, `no_grad`, lists, batches.
 
-# %%
+# %% tags=["long"] why="the whole pipeline class is the lesson"
 from transformers import Pipeline
 
 class PassageAnswering(Pipeline):
@@ -658,6 +662,11 @@ from transformers import AutoModelForQuestionAnswering
 qa = lab.checkpoint("qa")
 qa_tokenizer = AutoTokenizer.from_pretrained(qa, revision=qa.revision)
 reader = AutoModelForQuestionAnswering.from_pretrained(qa, revision=qa.revision, dtype=torch.float32).to(device).eval()
+
+# %% [markdown]
+# Question and context go in as a pair; where the context is too long, only that is cut.
+
+# %%
 pairs = qa_tokenizer(
     [row["question"] for row in answerable], [row["context"] for row in answerable],
     truncation="only_second", max_length=256, padding=True, return_tensors="pt",
@@ -754,27 +763,26 @@ runs = {
     "batches of 8, sorted": ([texts[i] for i in in_order], 8),
 }
 
+# %% [markdown]
+# The first call of all pays for setting up, so it doesn't count.
+
+# %%
 def measure(inputs: list[str], batch_size: int) -> tuple[float, list[dict]]:
     """Texts per second, and the results."""
     began = time.perf_counter()
     results = classifier(inputs, batch_size=batch_size)
     return len(inputs) / (time.perf_counter() - began), results
 
-measure(texts[:8], 8)  # the first call pays for setting up; it doesn't count
+measure(texts[:8], 8)
 measured = {name: measure(*run) for name, run in runs.items()}
 
 # %%
-def padding_share(batches: list[list[int]]) -> float:
-    """Share of all positions that are padding, when each batch is padded to its longest text."""
-    positions = sum(len(batch) * max(batch) for batch in batches)
-    return 1 - sum(map(sum, batches)) / positions
+def padding_share(lengths: list[int], size: int) -> float:
+    """Share of all positions that are padding, when each batch of `size` texts is padded to its longest."""
+    batches = [lengths[i : i + size] for i in range(0, len(lengths), size)]
+    return 1 - sum(lengths) / sum(len(batch) * max(batch) for batch in batches)
 
-ordered = sorted(lengths)
-shares = [
-    padding_share([[length] for length in lengths]),
-    padding_share([lengths[i : i + 8] for i in range(0, 48, 8)]),
-    padding_share([ordered[i : i + 8] for i in range(0, 48, 8)]),
-]
+shares = [padding_share(lengths, 1), padding_share(lengths, 8), padding_share(sorted(lengths), 8)]
 speeds = [speed for speed, _ in measured.values()]
 table = pd.DataFrame({"texts per second": speeds, "padding": shares}, index=list(runs))
 table.style.format({"texts per second": "{:.0f}", "padding": "{:.0%}"})

@@ -310,6 +310,7 @@ def space_cjk(text: str) -> str:
     """Put spaces around each Chinese character (the main blocks), so that each becomes a word."""
     return re.sub("([\u3400-\u4dbf\u4e00-\u9fff])", r" \1 ", text)
 
+# %%
 def strip_accents(text: str) -> str:
     """Take letters and accents apart, and drop the accents."""
     return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
@@ -568,16 +569,11 @@ byte_files = byte_level(corpus, 2_000)
 roberta, bart = RobertaTokenizer(**byte_files), BartTokenizer(**byte_files)
 
 # %% [markdown]
-# XLM is the odd one out: its class is pure Python, and its constructor asks for `sacremoses`, a package that splits
-# words. We split the words ourselves, so an empty stand-in for the package is enough. XLM's own `bpe` then cuts them.
+# XLM is the odd one out. Its BPE marks the ends of words with `</w>`, and lives in two files. Train one more:
 
 # %%
-import sys
 import tempfile
-import types
 from pathlib import Path
-from unittest import mock
-from transformers import XLMTokenizer
 
 files = tempfile.TemporaryDirectory()  # goes away with the kernel
 raw = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -586,6 +582,17 @@ marks = ["<s>", "</s>", "<pad>", "<unk>", *[f"<special{i}>" for i in range(10)]]
 options = {"special_tokens": marks, "end_of_word_suffix": "</w>", "show_progress": False}
 raw.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=2_000, **options))
 written = raw.model.save(files.name)  # vocab.json and merges.txt
+
+# %% [markdown]
+# XLM's class is pure Python, and its constructor asks for `sacremoses`, a package that splits words. We split the words
+# ourselves, so an empty stand-in for the package is enough. XLM's own `bpe` then cuts them.
+
+# %%
+import sys
+import types
+from unittest import mock
+from transformers import XLMTokenizer
+
 with mock.patch.dict(sys.modules, sacremoses=types.ModuleType("sacremoses")):
     xlm = XLMTokenizer(*written)
 
@@ -980,6 +987,8 @@ candidates = {
     "bytes, trained on English": roberta,
     "bytes, trained on Chinese": bytes_zh,
 }
+
+# %%
 length = sum(len(review) for review in fresh)
 rows = {}
 for name, one in candidates.items():
@@ -1128,6 +1137,8 @@ explorer = {
     "characters": levels["characters"],
     "words": levels["words"],
 }
+
+# %%
 line = "The unbelievable café: 12€ 🙂 茶"
 lab.compare_tokenizers(explorer, line)
 

@@ -1,5 +1,9 @@
-"""Chapter 07: what learners get wrong, and what they are told."""
+"""Chapter 07: right answers in other styles, and wrong ones beyond those that the judges know by themselves."""
 
+import math
+import re
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -10,259 +14,266 @@ def context():
     return {"torch": torch, "nn": nn}
 
 
-def _split_first(name):
-    if name.endswith("Model"):
-        return name.removesuffix("Model"), None
-    left, _, right = name.partition("For")
-    return left, right
+def split_with_a_pattern(name):
+    found = re.fullmatch(r"(.+)For([A-Z][A-Za-z]*)|(.+)Model", name)
+    return [found[1] or found[3], found[2]]
 
 
-def _split_lower(name):
+def split_from_the_right(name):
+    if name[-5:] == "Model":
+        return name[:-5], None
+    *front, last = name.split("For")
+    return "For".join(front), last
+
+
+def split_at_any_for(name):
     if name.endswith("Model"):
         return name.removesuffix("Model"), None
     place = name.lower().find("for")
     return name[:place], name[place + 3 :]
 
 
-def _split_keeping(name):
-    if name.endswith("Model"):
-        return name.removesuffix("Model"), None
-    place = name.rindex("For")
-    return name[:place], name[place:]
+def shape_by_ifs(head, batch, length, num_labels, vocab_size, num_choices):
+    if head in ("MaskedLM", "CausalLM"):
+        return [batch, length, vocab_size]
+    if head == "QuestionAnswering":
+        return [batch, length]
+    if head == "TokenClassification":
+        return [batch, length, num_labels]
+    return [batch, {"MultipleChoice": num_choices, "NextSentencePrediction": 2}.get(head, num_labels)]
 
 
-def _shape(head, batch, length, labels, words, choices, **changes):
-    table = {
-        "SequenceClassification": (batch, labels),
-        "TokenClassification": (batch, length, labels),
-        "QuestionAnswering": (batch, length),
-        "MultipleChoice": (batch, choices),
-        "MaskedLM": (batch, length, words),
-        "CausalLM": (batch, length, words),
-        "NextSentencePrediction": (batch, 2),
-    }
-    return {**table, **changes}[head]
+def shape_of_a_tensor(head, batch, length, num_labels, vocab_size, num_choices):
+    return torch.empty(shape_by_ifs(head, batch, length, num_labels, vocab_size, num_choices), device="meta").shape
 
 
-def _centroids(known, labels):
-    found = labels.unique()
-    return found, torch.stack([known[labels == one].mean(dim=0) for one in found])
+def nearest_with_loops(known, labels, new):
+    rows = {}
+    for row, label in zip(known, labels.tolist(), strict=True):
+        rows.setdefault(label, []).append(row)
+    centroids = {label: sum(some) / len(some) for label, some in rows.items()}
+    return torch.tensor([min(centroids, key=lambda label: (row - centroids[label]).norm()) for row in new])
 
 
-def _place(known, labels, new):
-    return torch.cdist(new, _centroids(known, labels)[1]).argmin(dim=-1)
+def nearest_with_numpy(known, labels, new):
+    known, labels, new = known.numpy(), labels.numpy(), new.numpy()
+    names = np.array(sorted(set(labels.tolist())), dtype=np.int32)
+    centroids = np.stack([known[labels == name].mean(axis=0) for name in names])
+    return names[((new[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)]
 
 
-def _cosine(known, labels, new):
-    found, middle = _centroids(known, labels)
-    return found[(F.normalize(new, dim=-1) @ F.normalize(middle, dim=-1).T).argmax(dim=-1)]
+def maps_by_inserting(column):
+    id2label, label2id = {}, {}
+    for name in sorted(column, key=str.casefold):
+        if name not in label2id:
+            label2id[name] = len(label2id)
+            id2label[label2id[name]] = name
+    return [id2label, label2id]
 
 
-def _neighbour(known, labels, new):
-    return labels[torch.cdist(new, known).argmin(dim=-1)]
+def maps_with_numpy(column):
+    names, numbers = np.unique(column).tolist(), np.arange(len(set(column)))
+    return dict(zip(numbers, names, strict=True)), {name: number for number, name in enumerate(names)}
 
 
-def _farthest(known, labels, new):
-    found, middle = _centroids(known, labels)
-    return found[torch.cdist(new, middle).argmax(dim=-1)]
+def maps_with_text_keys(column):
+    names = sorted(set(column))
+    return {str(number): name for number, name in enumerate(names)}, {name: number for number, name in enumerate(names)}
 
 
-def _maps(ordered, begin=0):
-    return dict(enumerate(ordered, begin)), {name: number for number, name in enumerate(ordered, begin)}
+def binary_with_where(logits, targets):
+    return torch.where(targets.bool(), -F.logsigmoid(logits), -F.logsigmoid(-logits)).mean()
 
 
-def _naive(logits, targets):
+def binary_in_arrays(logits, targets):
+    logits, targets = logits.double().numpy(), targets.numpy()
+    return (np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean()
+
+
+def binary_from_sigmoid(logits, targets):
     yes = logits.sigmoid()
     return -(targets * yes.log() + (1 - targets) * (1 - yes).log()).mean()
 
 
-def _clamped(logits, targets):
-    return _naive(logits.clamp(-10, 10), targets)
+def encode_row_by_row(tokenizer, prompts, choices):
+    width = max(len(tokenizer(p, c)["input_ids"]) for p, row in zip(prompts, choices, strict=True) for c in row)
+    found = {}
+    for prompt, row in zip(prompts, choices, strict=True):
+        one = tokenizer([prompt] * len(row), row, padding="max_length", max_length=width, return_tensors="pt")
+        for key, value in one.items():
+            found.setdefault(key, []).append(value)
+    return {key: torch.stack(values) for key, values in found.items()}
 
 
-def _choices(tokenizer, prompts, choices, swap=False, joined=False, alone=False, major=False, flat=False):
-    width = len(choices[0])
-    left = prompts * width if major else [prompt for prompt in prompts for _ in range(width)]
-    right = [text for row in choices for text in row]
-    if alone:
-        found = tokenizer(right, padding=True, return_tensors="pt")
-    elif joined:
-        together = [f"{a} {b}" for a, b in zip(left, right, strict=True)]
-        found = tokenizer(together, padding=True, return_tensors="pt")
-    else:
-        texts = (right, left) if swap else (left, right)
-        found = tokenizer(*texts, padding=True, return_tensors="pt")
-    return found if flat else {key: value.view(len(prompts), width, -1) for key, value in found.items()}
+def encode_in_place(tokenizer, prompts, choices):
+    pairs = [(prompt, choice) for prompt, row in zip(prompts, choices, strict=True) for choice in row]
+    encoded = tokenizer(pairs, padding="longest", return_tensors="pt")
+    for key in list(encoded):
+        encoded[key] = encoded[key].reshape(len(prompts), len(choices[0]), -1)
+    return encoded
 
 
-def _turned(tokenizer, prompts, choices):
-    found = _choices(tokenizer, prompts, choices)
-    return {key: value.transpose(0, 1) for key, value in found.items()}
+def encode_flat(tokenizer, prompts, choices):
+    left = [prompt for prompt in prompts for _ in choices[0]]
+    return tokenizer(left, [choice for row in choices for choice in row], padding=True, return_tensors="pt")
 
 
-def _span(start_logits, end_logits, starts, ends, low=0, high=None, divide=2, **options):
+def encode_turned(tokenizer, prompts, choices):
+    return {key: value.transpose(0, 1) for key, value in encode_in_place(tokenizer, prompts, choices).items()}
+
+
+def span_by_the_library(start_logits, end_logits, starts, ends):
     length = start_logits.shape[1]
-    high = length + (high or 0)
-    sides = [
-        F.cross_entropy(scores, places.clamp(low, high), ignore_index=length, **options)
-        for scores, places in ((start_logits, starts), (end_logits, ends))
-    ]
-    return sum(sides) / divide
+    loss = nn.CrossEntropyLoss(ignore_index=length)
+    return (loss(start_logits, starts.clamp(0, length)) + loss(end_logits, ends.clamp(0, length))) / 2
 
 
-def _span_batch(start_logits, end_logits, starts, ends):
-    return _span(start_logits, end_logits, starts, ends, reduction="sum", divide=2 * len(starts))
+def span_with_loops(start_logits, end_logits, starts, ends):
+    means = []
+    for logits, places in ((start_logits, starts), (end_logits, ends)):
+        losses = [
+            row.logsumexp(dim=0) - row[max(place, 0)]
+            for row, place in zip(logits, places.tolist(), strict=True)
+            if place < len(row)
+        ]
+        means.append(sum(losses) / len(losses))
+    return sum(means) / 2
 
 
-def _span_one_mean(start_logits, end_logits, starts, ends):
+def span_in_place(start_logits, end_logits, starts, ends):
     length = start_logits.shape[1]
-    both = torch.cat([starts, ends]).clamp(0, length)
-    return F.cross_entropy(torch.cat([start_logits, end_logits]), both, ignore_index=length)
+    return span_by_the_library(start_logits, end_logits, starts.clamp_(0, length), ends.clamp_(0, length))
 
 
-def _span_in_place(start_logits, end_logits, starts, ends):
-    length = start_logits.shape[1]
-    return _span(start_logits, end_logits, starts.clamp_(0, length), ends.clamp_(0, length))
-
-
-def _span_from_the_end(start_logits, end_logits, starts, ends):
-    length = start_logits.shape[1]
-    return _span(start_logits, end_logits, *(torch.where(p < 0, p % length, p) for p in (starts, ends)))
-
-
-class _Head(nn.Module):
+class ByMatrixProduct(nn.Module):
     def __init__(self, width, num_labels):
         super().__init__()
         self.score, self.classifier = nn.Linear(width, 1), nn.Linear(width, num_labels)
 
-    def weights(self, scores, mask):
-        return scores.masked_fill(mask == 0, float("-inf")).softmax(dim=-1)
+    def forward(self, hidden, attention_mask):
+        scores = self.score(hidden) + (1 - attention_mask[..., None]) * torch.finfo(hidden.dtype).min
+        return self.classifier((scores.softmax(dim=1).mT @ hidden)[:, 0])
+
+
+class ByExponentials(nn.Module):
+    def __init__(self, width, num_labels):
+        super().__init__()
+        self.score, self.classifier = nn.Linear(width, 1), nn.Linear(width, num_labels)
+        self.dropout = nn.Dropout(0.1)
 
     def forward(self, hidden, attention_mask):
-        weights = self.weights(self.score(hidden).squeeze(-1), attention_mask)
-        return self.classifier((weights[..., None] * hidden).sum(dim=1))
+        rows = []
+        for vectors, marks in zip(hidden, attention_mask, strict=True):
+            weights = torch.where(marks.bool(), self.score(vectors)[:, 0], -math.inf)
+            weights = (weights - weights.max()).exp()
+            rows.append(torch.einsum("t,tw->w", weights / weights.sum(), vectors))
+        return self.classifier(self.dropout(torch.stack(rows)))
 
 
-class _NoMask(_Head):
-    def weights(self, scores, mask):
-        return scores.softmax(dim=-1)
-
-
-class _MaskAfter(_Head):
-    def weights(self, scores, mask):
-        return scores.softmax(dim=-1) * mask
-
-
-class _MaskTimesScore(_Head):
-    def weights(self, scores, mask):
-        return (scores * mask).softmax(dim=-1)
-
-
-class _PlainMean(_Head):
-    def weights(self, scores, mask):
-        return mask / mask.sum(dim=-1, keepdim=True)
-
-
-class _NoSoftmax(_Head):
-    def weights(self, scores, mask):
-        return scores * mask
-
-
-class _EveryToken(_Head):
+class EveryToken(ByMatrixProduct):
     def forward(self, hidden, attention_mask):
         return self.classifier(hidden)
 
 
-def _report(checkpoint, model, swap=False, names_only=False, twice=False, either=False):
-    both = checkpoint.keys() & model.keys()
-    kept = {name for name in both if names_only or checkpoint[name] == model[name]}
-    missing, unexpected = model.keys() - both, checkpoint.keys() - both
-    if twice:
-        missing, unexpected = model.keys() - kept, checkpoint.keys() - kept
-    mismatched = (checkpoint.keys() | model.keys()) - kept if either else both - kept
-    if swap:
-        missing, unexpected = unexpected, missing
-    return {"kept": kept, "mismatched": mismatched, "missing": missing, "unexpected": unexpected}
+class Squeezed(ByMatrixProduct):
+    def forward(self, hidden, attention_mask):
+        scores = self.score(hidden).squeeze().masked_fill(attention_mask.squeeze() == 0, -math.inf)
+        return self.classifier(torch.einsum("bt,btw->bw", scores.softmax(dim=-1), hidden))
 
+
+class NearlyMasked(ByMatrixProduct):
+    def forward(self, hidden, attention_mask):
+        scores = self.score(hidden) - 50 * (1 - attention_mask[..., None])
+        return self.classifier((scores.softmax(dim=1).mT @ hidden)[:, 0])
+
+
+def report_in_one_pass(checkpoint, model):
+    found = {"kept": set(), "mismatched": set(), "missing": set(), "unexpected": set()}
+    for name in {**checkpoint, **model}:
+        if name not in model:
+            found["unexpected"].add(name)
+        elif name not in checkpoint:
+            found["missing"].add(name)
+        else:
+            found["kept" if checkpoint[name] == model[name] else "mismatched"].add(name)
+    return found
+
+
+def report_from_items(checkpoint, model):
+    kept = {name for name, _ in checkpoint.items() & model.items()}
+    return {
+        "unexpected": frozenset(checkpoint).difference(model),
+        "missing": model.keys() - checkpoint.keys(),
+        "mismatched": (checkpoint.keys() & model.keys()) - kept,
+        "kept": frozenset(kept),
+    }
+
+
+RIGHT = {
+    "7.1": [split_with_a_pattern, split_from_the_right],
+    "7.2": [shape_by_ifs, shape_of_a_tensor],
+    "7.3": [nearest_with_loops, nearest_with_numpy],
+    "7.4": [maps_by_inserting, maps_with_numpy],
+    "7.5": [binary_with_where, binary_in_arrays],
+    "7.6": [encode_row_by_row, encode_in_place],
+    "7.7": [span_by_the_library, span_with_loops],
+    "7.8": [ByMatrixProduct, ByExponentials],
+    "7.9": [report_in_one_pass, report_from_items],
+}
 
 WRONG = {
     "7.1": [
-        (_split_first, "at the first For"),
-        (_split_lower, "split too early"),
-        (_split_keeping, "left the For in the second part"),
-        (lambda name: tuple(name.rpartition("For")[::2]), "has no head"),
-        (lambda name: name.split("For"), "a tuple of two parts"),
+        (split_at_any_for, "split too early"),
+        (lambda name: name.split("Model")[0].split("For"), "a tuple of two parts"),
+        (lambda name: name, "a tuple of two parts"),
     ],
     "7.2": [
-        (lambda head, b, n, k, v, c: _shape(head, b, n, k, v, c, SequenceClassification=(b, n, k)), "kept the tokens"),
-        (lambda head, b, n, k, v, c: _shape(head, b, n, k, v, c, QuestionAnswering=(b, n, 2)), "kept the tokens"),
-        (lambda head, b, n, k, v, c: _shape(head, b, n, k, v, c, QuestionAnswering=(b, 2)), "both outputs"),
-        (lambda head, b, n, k, v, c: _shape(head, b, n, k, v, c, NextSentencePrediction=(b, k)), "two answers, always"),
-        (lambda head, b, n, k, v, c: _shape(head, b, n, k, v, c, MultipleChoice=(b * c, 1)), "folded back"),
-        (lambda head, b, n, k, v, c: _shape(head, b, n, k, v, c, MaskedLM=(b, v)), "for each token"),
-        (lambda head, b, n, k, v, c: head, "a tuple of integers"),
+        (lambda head, batch, *others: batch, "a tuple of integers"),
+        (lambda head, batch, *others: (batch,), "don't have your shape"),
     ],
     "7.3": [
-        (_place, "instead of its label"),
-        (_cosine, "compared angles"),
-        (_neighbour, "average the rows of each label"),
-        (_farthest, "largest distance"),
         (lambda known, labels, new: labels, "One label for each new row"),
+        (lambda known, labels, new: labels.new_full((len(new),), int(labels[0])), "not those of the nearest centroid"),
     ],
     "7.4": [
-        (lambda column: _maps(list(dict.fromkeys(column))), "in the order of the rows"),
-        (lambda column: _maps(column), "numbered the rows"),
-        (lambda column: _maps(sorted(set(column)), begin=1), "begin at 0"),
-        (lambda column: _maps(sorted(set(column)))[::-1], "Perhaps you swapped"),
-        (lambda column: ({str(k): v for k, v in _maps(sorted(set(column)))[0].items()}, {}), "must be integers"),
-        (lambda column: (_maps(sorted(set(column)))[0], {}), "does not lead back"),
-        (lambda column: _maps(sorted(set(column)))[0], "a tuple of two dictionaries"),
+        (maps_with_text_keys, "integers, not strings"),
+        (lambda column: (maps_by_inserting(column)[0], {}), "does not lead back"),
+        (lambda column: maps_by_inserting(column)[0], "a tuple of two dicts"),
     ],
     "7.5": [
-        (_naive, "exactly 0 or 1"),
-        (_clamped, "off by up to"),
-        (lambda x, y: F.softplus(-x * (2 * y - 1)).sum(dim=-1).mean(), "summed over the labels"),
-        (lambda x, y: F.softplus(x * (2 * y - 1)).mean(), "the wrong way round"),
-        (lambda x, y: -F.softplus(-x * (2 * y - 1)).mean(), "never negative"),
-        (lambda x, y: -(y * F.logsigmoid(x)).mean(), "only the 1s count"),
-        (lambda x, y: -(y * x.log_softmax(dim=-1)).sum(dim=-1).mean(), "don't compete"),
+        (lambda x, y: F.binary_cross_entropy_with_logits(x, y.float()), "uses binary_cross_entropy_with_logits"),
+        (lambda x, y: nn.BCEWithLogitsLoss()(x, y.float()), "uses BCEWithLogitsLoss"),
+        (binary_from_sigmoid, "logarithm of a 0"),
+        (lambda x, y: (1 + (-x * (2 * y - 1)).exp()).log().mean(), "became infinite"),
+        (lambda x, y: binary_from_sigmoid(x.clamp(-12, 12), y), "cut off the logits"),
         (lambda x, y: F.softplus(-x * (2 * y - 1)).mean(dim=-1), "forgot the mean"),
     ],
     "7.6": [
-        (lambda t, p, c: _choices(t, p, c, flat=True), "forgot to fold"),
-        (lambda t, p, c: _choices(t, p, c, swap=True), "changed places"),
-        (lambda t, p, c: _choices(t, p, c, joined=True), "glued the two texts"),
-        (lambda t, p, c: _choices(t, p, c, alone=True), "without its prompt"),
-        (lambda t, p, c: _choices(t, p, c, major=True), "another pair"),
-        (_turned, "changed places"),
-        (lambda t, p, c: t(p, [row[0] for row in c]), "must be a tensor"),
-        (lambda t, p, c: _choices(t, p, c)["input_ids"].tolist(), "a dictionary was expected"),
+        (encode_flat, "forgot to fold"),
+        (encode_turned, "changed places"),
+        (lambda tokenizer, prompts, choices: tokenizer(prompts, [row[0] for row in choices]), "must be a tensor"),
+        (lambda tokenizer, prompts, choices: encode_flat(tokenizer, prompts, choices)["input_ids"], "a dict"),
     ],
     "7.7": [
-        (lambda s, e, a, b: _span(s, e, a, b, divide=1), "added the two sides"),
-        (lambda s, e, a, b: _span(s, e, a, b, high=-1), "left out"),
-        (_span_batch, "divided by the whole batch"),
-        (_span_one_mean, "both sides into one mean"),
-        (_span_in_place, "changed the labels"),
-        (_span_from_the_end, "counted from the end"),
+        (span_in_place, "changed starts"),
         (lambda s, e, a, b: (F.cross_entropy(s, a) + F.cross_entropy(e, b)) / 2, "raised"),
         (lambda s, e, a, b: s[:, 0], "forgot the mean"),
+        (lambda s, e, a, b: s.sum() * float("nan"), "ran over nothing"),
     ],
     "7.8": [
-        (_NoMask, "padding got weight too"),
-        (_MaskAfter, "no longer sum to 1"),
-        (_MaskTimesScore, "not a weight of 0"),
-        (_PlainMean, "the plain mean"),
-        (_NoSoftmax, "left the softmax out"),
-        (_EveryToken, "One row of logits for each text"),
+        (EveryToken, "One row of logits for each text"),
+        (Squeezed, "raised"),
+        (NearlyMasked, "off by up to"),
         (lambda width, labels: nn.Linear(width, labels), "keep self.score"),
     ],
     "7.9": [
-        (lambda a, b: _report(a, b, swap=True), "changed places"),
-        (lambda a, b: _report(a, b, names_only=True), "names only"),
-        (lambda a, b: _report(a, b, twice=True), "landed in two sets"),
-        (lambda a, b: _report(a, b, either=True), "in one of them only"),
-        (lambda a, b: {"kept": set()}, "the keys"),
-        (lambda a, b: set(a), "a dictionary was expected"),
+        (lambda checkpoint, model: {"kept": set()}, "the keys"),
+        (lambda checkpoint, model: set(checkpoint), "a dict with four sets"),
+        (
+            lambda checkpoint, model: {
+                name: sorted(some) for name, some in report_in_one_pass(checkpoint, model).items()
+            },
+            "must be a set",
+        ),
     ],
 }

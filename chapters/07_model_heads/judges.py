@@ -1,443 +1,469 @@
 """Chapter 07: names and shapes of heads, centroids, label maps, losses by hand, choices, spans, pooling, reports."""
 
+import math
 import random
+from collections.abc import Set
+from functools import partial
 
-from labs_utils.exercises.core import (
-    CheckFailed,
-    as_tensor,
-    call,
-    describe,
-    exercise,
-    expect,
-    expect_close,
-    expect_shape,
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labs_utils.exercises.vocabulary import Trial, describe, exercise, forbid
+
+READY_MADE = [name for name in dir(F) if name.endswith("_loss") or "cross_entropy" in name]
+READY_MADE += [name for name in dir(nn) if name.endswith("Loss")]
+
+
+def parts(class_name, cut=str.removesuffix, headless: bool = True, keep: bool = False, first: bool = False) -> tuple:
+    """The two parts of a class name; the options are ways of getting it wrong."""
+    if headless and class_name.endswith("Model"):
+        return cut(class_name, "Model"), None
+    left, _, right = class_name.partition("For") if first else class_name.rpartition("For")
+    return left, f"For{right}" if keep else right
+
+
+@exercise(
+    "7.1",
+    mistakes=[
+        ("A name that ends in Model has no head: its second part is None.", partial(parts, headless=False)),
+        ("Perhaps you left Model in the first part.", partial(parts, cut=lambda name, ending: name)),
+        (
+            "rstrip takes away any of these letters, as long as it finds some. Take the ending as a whole.",
+            partial(parts, cut=str.rstrip),
+        ),
+        ("Perhaps you left the For in the second part.", partial(parts, keep=True)),
+        ("Perhaps you split at the first For: this model has one in its own name.", partial(parts, first=True)),
+    ],
 )
-
-
-@exercise("7.1")
 def split_name(answer):
-    bodies = ["Bert", "GPT2", "Longformer", "Reformer", "RoFormer", "SqueezeBert", "XLMRoberta", "T5", "ConvBert"]
-    suffixes = ["TokenClassification", "MaskedLM", "QuestionAnswering", "ConditionalGeneration", "PreTraining"]
-    cases = {f"{name}For{suffix}": (name, suffix) for name in bodies for suffix in suffixes}
-    cases |= {f"{name}Model": (name, None) for name in bodies}
-    for class_name, wanted in cases.items():
-        given = f"the name {class_name!r}"
-        got = call(answer, class_name, given=given)
-        pair = isinstance(got, tuple | list) and len(got) == 2
-        expect(pair, f"Given {given}, a tuple of two parts was expected, but got {describe(got)}.")
-        got = tuple(got)
-        perhaps = ""
-        if wanted[1] is None and got[1] is not None:
-            perhaps = " Perhaps you forgot that a name that ends in Model has no head: its second part is None."
-        elif isinstance(got[0], str) and got[0].endswith(("Model", "For")):
-            perhaps = " Perhaps you left Model or For in the first part."
-        elif isinstance(got[1], str) and got[1].startswith("For"):
-            perhaps = " Perhaps you left the For in the second part."
-        elif "Former" in class_name and isinstance(got[1], str) and "For" in got[1]:
-            perhaps = " Perhaps you split at the first For: this model has one in its own name."
-        elif isinstance(got[0], str) and len(got[0]) < len(wanted[0]):
-            perhaps = " Perhaps you split too early: capital and small letters differ, and the last For counts."
-        expect(got == wanted, f"Given {given}, your parts {got} are not the model's and the head's.{perhaps}")
+    models = "Bert", "XLM", "GPT2", "Longformer", "SqueezeBert", "T5", "RoFormer"
+    heads = "TokenClassification", "MaskedLM", "QuestionAnswering", "ConditionalGeneration", "PreTraining"
+    cases = [(f"{model}Model", (model, None)) for model in models]
+    cases += [(f"{model}For{head}", (model, head)) for model in models for head in heads]
+    for name, expected in cases:
+        trial = Trial(answer, name)
+        got = trial.returns(tuple, "a tuple of two parts")
+        trial.expect(len(got) == 2, f"a tuple of two parts was expected, but got {got}")
+        early = isinstance(got[0], str) and name.startswith(got[0]) and got[0] in expected[0][:-1]
+        split = early and name[len(got[0]) :].lower().startswith("for")
+        told = "Perhaps you split too early: the last For counts, and capital and small letters differ."
+        trial.equal(got, expected, "your parts {got} are not the model's and the head's", (told, split))
 
 
-@exercise("7.2")
+SHAPES = {
+    "SequenceClassification": "batch labels",
+    "TokenClassification": "batch length labels",
+    "QuestionAnswering": "batch length",
+    "MultipleChoice": "batch choices",
+    "MaskedLM": "batch length words",
+    "CausalLM": "batch length words",
+    "NextSentencePrediction": "batch 2",
+}
+
+
+def shape_of(head, batch, length, num_labels, vocab_size, num_choices, **changes: str) -> tuple[int, ...]:
+    """The shape that stands in the table; `changes` to it are ways of getting it wrong."""
+    sizes = {"batch": batch, "length": length, "labels": num_labels, "words": vocab_size, "choices": num_choices}
+    row = {**SHAPES, **changes}[head].split()
+    return tuple(math.prod(sizes.get(name) or int(name) for name in entry.split("*")) for entry in row)
+
+
+SLIPS = [
+    ("This head answers for each text, not for each token.", "SequenceClassification", "batch length labels"),
+    ("This head answers for each token.", "TokenClassification", "batch labels"),
+    ("A token's two numbers lie in two tensors: start_logits has one of them.", "QuestionAnswering", "batch length 2"),
+    ("An answer is a place in the text: start_logits has a number for each token.", "QuestionAnswering", "batch 2"),
+    ("num_labels plays no part: start_logits has one for each token.", "QuestionAnswering", "batch length labels"),
+    ("The numbers are folded back: one row for each question.", "MultipleChoice", "batch*choices 1"),
+    ("Each choice gets one number, whatever num_labels is.", "MultipleChoice", "batch choices labels"),
+    ("A language model answers for each token.", "MaskedLM", "batch words"),
+    ("This one, too, answers for each token.", "CausalLM", "batch words"),
+    ("This head knows two answers, always, whatever num_labels is.", "NextSentencePrediction", "batch labels"),
+]
+
+
+@exercise("7.2", mistakes=[(told, partial(shape_of, **{head: shape})) for told, head, shape in SLIPS])
 def logits_shape(answer):
-    import torch
+    for sizes in ((2, 16, 3, 40, 4), (5, 7, 6, 50, 3)):
+        for head in SHAPES:
+            trial = Trial(answer, head, *sizes)
+            got = trial.returns(tuple, "a tuple of integers", of=int)
+            trial.equal(got, library_shape(head, *sizes), "the library's logits don't have your shape {got}")
+
+
+def library_shape(head, batch, length, num_labels, vocab_size, num_choices) -> tuple[int, ...]:
+    """The shape that a small model of the library gives, computed without any numbers."""
     import transformers
 
-    names = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice", "MaskedLM")
-    names += ("CausalLM", "NextSentencePrediction")
-    for batch, length, labels, words, choices in ((2, 16, 3, 40, 4), (5, 7, 6, 50, 3), (1, 9, 8, 30, 2)):
-        for name in names:
-            class_name = "BertLMHeadModel" if name == "CausalLM" else f"BertFor{name}"
-            config = transformers.BertConfig(
-                vocab_size=words,
-                hidden_size=8,
-                num_hidden_layers=1,
-                num_attention_heads=2,
-                intermediate_size=8,
-                num_labels=2 if name == "QuestionAnswering" else labels,
-            )
-            inner = (batch, choices, length) if name == "MultipleChoice" else (batch, length)
-            with _quiet(), torch.device("meta"), torch.no_grad():
-                ids = torch.zeros(inner, dtype=torch.long)
-                wanted = tuple(getattr(transformers, class_name)(config)(input_ids=ids, return_dict=False)[0].shape)
-            given = (
-                f"{name!r}, batch={batch}, length={length}, num_labels={labels}, vocab_size={words}, "
-                f"num_choices={choices}"
-            )
-            got = call(answer, name, batch, length, labels, words, choices, given=given)
-            listed = isinstance(got, tuple | list) and all(isinstance(size, int) for size in got)
-            expect(listed, f"Given {given}, a tuple of integers was expected, but got {describe(got)}.")
-            got, perhaps = tuple(got), ""
-            if len(got) > 2 and len(wanted) == 2 and got[1] == length:
-                perhaps = " Perhaps you kept the tokens: this head gives no row of its own for each."
-            elif name == "QuestionAnswering":
-                perhaps = " Perhaps you thought of both outputs: start_logits alone has one number for each token."
-            elif name == "NextSentencePrediction":
-                perhaps = " Perhaps you used num_labels: this head knows two answers, always."
-            elif name == "MultipleChoice":
-                perhaps = " Perhaps you forgot that the numbers are folded back: one row for each question."
-            elif len(got) == 2:
-                perhaps = " Perhaps you forgot that this head answers for each token."
-            expect(got == wanted, f"Given {given}, the library's logits don't have your shape {got}.{perhaps}")
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    num_labels = 2 if head == "QuestionAnswering" else num_labels
+    causal = {"is_decoder": True} if head == "CausalLM" else {}
+    config = transformers.BertConfig(vocab_size=vocab_size, num_labels=num_labels, **small, **causal)
+    kind = getattr(transformers, "BertLMHeadModel" if causal else f"BertFor{head}")
+    with torch.device("meta"), torch.no_grad():
+        inner = (batch, num_choices, length) if head == "MultipleChoice" else (batch, length)
+        return tuple(kind(config)(torch.zeros(inner, dtype=torch.long), return_dict=False)[0].shape)
 
 
-def _quiet():
-    """Silence the library's warning that a BERT used as a causal model should be a decoder."""
-    import contextlib
-
-    from transformers.utils import logging
-
-    @contextlib.contextmanager
-    def quiet():
-        before = logging.get_verbosity()
-        logging.set_verbosity_error()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(before)
-
-    return quiet()
+def nearest(known, labels, new, middle=torch.mean, cosine=False, farthest=False, place=False, p: float = 2.0):
+    """The label of the nearest centroid; the options are ways of getting it wrong."""
+    found = labels.unique()
+    centroids = torch.stack([middle(known[labels == label], dim=0) for label in found])
+    if cosine:
+        known, new, centroids = (F.normalize(rows, dim=-1) for rows in (known, new, centroids))
+    places = torch.cdist(new, centroids, p=p).topk(1, largest=farthest).indices[:, 0]
+    return places if place else found[places]
 
 
-@exercise("7.3")
+@exercise(
+    "7.3",
+    mistakes=[
+        ("Perhaps you returned the centroid's place instead of its label.", partial(nearest, place=True)),
+        ("Perhaps you compared angles (cosine): here the distance counts.", partial(nearest, cosine=True)),
+        (
+            "Perhaps you took the nearest known row: average the rows of each label first.",
+            lambda known, labels, new: labels[torch.cdist(new, known).argmin(dim=-1)],
+        ),
+        ("Perhaps you took the largest distance.", partial(nearest, farthest=True)),
+        (
+            "Perhaps you added the rows of a label and didn't divide by their number.",
+            partial(nearest, middle=torch.sum),
+        ),
+        ("Perhaps you added up absolute differences: the Euclidean distance squares them.", partial(nearest, p=1.0)),
+    ],
+)
 def nearest_centroid(answer):
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    cases = [
-        ([[0.0, 0.0], [0.0, 2.0], [9.0, 9.0]], [3, 3, 7], [[1.0, 1.0], [8.0, 9.0]]),
-        ([[1.0, 0.0], [10.0, 1.0]], [0, 1], [[3.0, 0.2], [9.0, 9.0]]),
-    ]
-    cases = [tuple(map(torch.tensor, case)) for case in cases]
+    draw = torch.Generator().manual_seed(0)
+    example = [[0.0, 0.0], [0.0, 2.0], [9.0, 9.0]], [3, 3, 7], [[1.0, 1.0], [8.0, 9.0]]
+    cases = [tuple(map(torch.tensor, example))]
     for classes, width in ((4, 6), (3, 2), (8, 16)):
-        names = torch.randperm(20, generator=generator)[:classes]
-        labels = names[torch.cat([torch.arange(classes), torch.randint(classes, (30,), generator=generator) // 2])]
-        middle = torch.randn(20, width, generator=generator) * 2
-        known = middle[labels] + torch.randn(len(labels), width, generator=generator)
-        new = torch.randn(25, width, generator=generator) * 3 + 1
-        cases.append((known, labels, new))
+        names = torch.randperm(20, generator=draw)[:classes]
+        labels = names[torch.cat([torch.arange(classes), torch.randint(classes, (30,), generator=draw) // 2])]
+        known = (torch.randn(20, width, generator=draw) * 2)[labels]
+        known = known + torch.randn(known.shape, generator=draw)
+        cases.append((known, labels, torch.randn(40, width, generator=draw) * 3 + 1))
     for known, labels, new in cases:
-        names = describe(labels.unique().tolist())
-        given = f"known {tuple(known.shape)} with labels {names} and new {tuple(new.shape)}"
-        got = as_tensor(call(answer, known.clone(), labels.clone(), new.clone(), given=given), given)
-        expect_shape(got, (len(new),), given, "One label for each new row.")
         found = labels.unique()
-        centroids = torch.stack([known[labels == one].double().mean(dim=0) for one in found])
-        distances = torch.cdist(new.double(), centroids)
-        wanted = found[distances.argmin(dim=-1)].double()
-        close = distances.sort(dim=-1).values
-        clear = close[:, 1] - close[:, 0] > 1e-4 if close.shape[1] > 1 else torch.ones(len(new), dtype=torch.bool)
-        perhaps = ""
-        normal = torch.nn.functional.normalize
-        cosine = found[(normal(new.double(), dim=-1) @ normal(centroids, dim=-1).T).argmax(dim=-1)].double()
-        neighbour = labels[torch.cdist(new.double(), known.double()).argmin(dim=-1)].double()
-        if not set(got.tolist()) <= set(found.double().tolist()):
-            perhaps = " Perhaps you returned the centroid's place instead of its label."
-        elif torch.equal(got, cosine):
-            perhaps = " Perhaps you compared angles (cosine): here the distance counts."
-        elif torch.equal(got, neighbour):
-            perhaps = " Perhaps you took the nearest known row: average the rows of each label first."
-        elif torch.equal(got, found[distances.argmax(dim=-1)].double()):
-            perhaps = " Perhaps you took the largest distance."
-        elif set(got.tolist()) <= set(range(len(found))):
-            perhaps = " Perhaps you returned the centroid's place instead of its label."
-        wrong = int((got != wanted)[clear].sum())
-        expect(wrong == 0, f"Given {given}, {wrong} of your labels are not those of the nearest centroid.{perhaps}")
+        centroids = torch.stack([known[labels == label].double().mean(dim=0) for label in found])
+        distances, order = (new.double()[:, None] - centroids).norm(dim=-1).sort(dim=-1)
+        clear = distances[:, 1] - distances[:, 0] > 1e-2  # where rounding can't change the answer
+        trial = Trial(answer, known, labels, new[clear])
+        got = trial.tensor((int(clear.sum()),), "One label for each new row.")
+        expected = found[order[clear, 0]]
+        wrong = int((got != expected).sum())
+        trial.equal(got, expected, f"{wrong} of your labels are not those of the nearest centroid")
 
 
-@exercise("7.4")
+def maps(names, begin: int = 0) -> tuple[dict, dict]:
+    """id2label and label2id for names in their order."""
+    return dict(enumerate(names, begin)), {name: number for number, name in enumerate(names, begin)}
+
+
+@exercise(
+    "7.4",
+    mistakes=[
+        ("Perhaps you numbered the rows: each label gets one number, however often it comes.", maps),
+        (
+            "Perhaps you numbered in the order of the rows: the order was to be alphabetical.",
+            lambda column: maps(dict.fromkeys(column)),
+        ),
+        ("Perhaps you didn't begin at 0.", lambda column: maps(sorted(set(column)), begin=1)),
+        ("id2label comes first: it maps numbers to names.", lambda column: maps(sorted(set(column)))[::-1]),
+    ],
+)
 def label_maps(answer):
     draw = random.Random(0)
-    words = ["joy", "anger", "fear", "love", "sadness", "surprise", "O", "B-PER", "10", "9"]
-    cases = [["joy", "anger", "joy"], ["one"], ["b", "a"]]
-    cases += [[draw.choice(words) for _ in range(draw.randint(3, 40))] for _ in range(20)]
+    words = ["joy", "anger", "fear", "love", "sadness", "surprise", "b", "a"]
+    cases = [["fear", "joy", "joy", "anger", "love"], ["joy", "anger", "joy"], ["one"]]
+    cases += [draw.choices(words, k=draw.randint(3, 40)) for _ in range(20)]
     for column in cases:
-        given = f"the column {describe(column)}"
-        got = call(answer, list(column), given=given)
-        pair = isinstance(got, tuple | list) and len(got) == 2 and all(isinstance(part, dict) for part in got)
-        expect(pair, f"Given {given}, a tuple of two dictionaries was expected, but got {describe(got)}.")
-        id2label, label2id = got
-        distinct = sorted(set(column))
-        swapped = all(isinstance(key, str) for key in id2label) and label2id and set(label2id) <= set(range(99))
-        told = "id2label was expected first: it maps numbers to names. Perhaps you swapped."
-        expect(not swapped, f"Given {given}, {told}")
-        expect(
-            all(isinstance(key, int) for key in id2label),
-            f"Given {given}, the keys of id2label must be integers, but they are {describe(list(id2label))}.",
-        )
-        perhaps = ""
-        if len(id2label) > len(distinct):
-            perhaps = " Perhaps you numbered the rows: each label gets one number, however often it comes."
-        elif sorted(id2label) != list(range(len(distinct))):
-            perhaps = " Perhaps you didn't begin at 0."
-        elif list(dict.fromkeys(column)) == [id2label[i] for i in sorted(id2label)]:
-            perhaps = " Perhaps you numbered in the order of the rows: the order was to be alphabetical."
-        wanted = dict(enumerate(distinct))
-        expect(id2label == wanted, f"Given {given}, your id2label {describe(id2label)} is not as asked.{perhaps}")
-        back = {name: number for number, name in wanted.items()}
-        expect(
-            label2id == back,
-            f"Given {given}, your label2id {describe(label2id)} does not lead back to the numbers of id2label.",
-        )
+        trial, expected = Trial(answer, column), maps(sorted(set(column)))
+        got = trial.returns(tuple, "a tuple of two dicts", of=dict)
+        trial.expect(len(got) == 2, f"a tuple of two dicts was expected, but got {len(got)} of them")
+        textual = "The keys of id2label are integers, not strings.", all(type(key) is str for key in got[0])
+        back = "label2id does not lead back from each name to its number.", got[0] == expected[0]
+        trial.equal(got, expected, "your maps {got} are not the labels in alphabetical order", textual, back)
 
 
-@exercise("7.5")
-def multi_label_loss(answer):
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    cases = [(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))]
-    for texts, labels in ((4, 3), (1, 5), (7, 1), (6, 8)):
-        logits = torch.randn(texts, labels, generator=generator) * 3
-        cases.append((logits, torch.randint(2, (texts, labels), generator=generator).float()))
-    cases.append((cases[1][0], cases[1][1].long()))
-    reference = torch.nn.functional.binary_cross_entropy_with_logits
-    for logits, targets in cases:
-        kind = "integer" if targets.dtype == torch.long else "float"
-        given = f"logits of shape {tuple(logits.shape)} and {kind} targets"
-        got = as_tensor(call(answer, logits.clone(), targets.clone(), given=given), given)
-        expect_shape(got, (), given, "Perhaps you forgot the mean, or took it over one dimension only.")
-        wanted, perhaps = reference(logits.double(), targets.double()), ""
-        per_text = reference(logits.double(), targets.double(), reduction="none").sum(dim=-1).mean()
-        if torch.allclose(got, per_text, atol=1e-5):
-            perhaps = "Perhaps you summed over the labels of a text: the mean is over all entries."
-        elif torch.allclose(got, reference(logits.double(), 1 - targets.double()), atol=1e-5):
-            perhaps = "Perhaps the targets 0 and 1 are the wrong way round."
-        elif torch.allclose(got, -wanted, atol=1e-5):
-            perhaps = "Perhaps the sign is the wrong way round: a loss is never negative."
-        elif torch.allclose(got, -(targets * logits.double().sigmoid().log()).mean(), atol=1e-5):
-            perhaps = "Perhaps only the 1s count in yours: a 0 has a loss too."
-        elif torch.allclose(got, -(targets * logits.double().log_softmax(dim=-1)).sum(dim=-1).mean(), atol=1e-5):
-            perhaps = "Perhaps you used a softmax: here the labels don't compete."
-        expect_close(got, wanted, given, 1e-4, perhaps)  # float32 against double, on losses below 10
-    logits, targets = torch.tensor([[1000.0, -1000.0, 200.0, -200.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.0]])
-    given = "logits of ±1000 and ±200"
-    got = as_tensor(call(answer, logits.clone(), targets.clone(), given=given), given)
-    perhaps = "Perhaps you took the logarithm of a sigmoid that has become exactly 0 or 1."
-    finite = bool(torch.isfinite(got).all())
-    expect(finite, f"Given {given}, a finite loss was expected, but got {got.tolist()}. {perhaps}")
-    perhaps = "Perhaps you cut the logits or the chances off."
-    expect_close(got, reference(logits.double(), targets.double()), given, 1e-2, perhaps)
+def binary(logits, targets, flip: bool = False, sign: int = 1, zeros: bool = True, total: bool = False):
+    """The binary cross-entropy, right for large logits; the options are ways of getting it wrong."""
+    yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
+    if flip:
+        targets = 1 - targets
+    losses = -sign * (targets * yes + (1 - targets) * no * zeros)
+    return losses.sum(dim=-1).mean() if total else losses.mean()
 
 
-@exercise("7.6")
-def encode_choices(answer):
-    import torch
-    from transformers import AutoTokenizer
-
-    from labs_utils.materials.catalog import checkpoint
-
-    encoder = checkpoint("encoder")
-    tokenizer = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision)
-    cases = [
-        (["Is it?"], [["Yes.", "No, it is not."]]),
-        (["One.", "The second prompt is longer."], [["a", "b b", "c c c"], ["d", "e e e e e", "f"]]),
-        (["A.", "B.", "C."], [["x", "y y"], ["z z z", "w"], ["v", "u u u u"]]),
-    ]
-    for prompts, choices in cases:
-        batch, width = len(prompts), len(choices[0])
-        given = f"{batch} prompts with {width} choices each"
-        got = call(answer, tokenizer, list(prompts), [list(row) for row in choices], given=given)
-        expect(hasattr(got, "keys"), f"Given {given}, a dictionary was expected, but got {describe(got)}.")
-        wanted_keys = set(tokenizer.model_input_names)
-        expect(
-            set(got.keys()) >= wanted_keys,
-            f"Given {given}, the keys {sorted(wanted_keys)} were expected, but got {sorted(got.keys())}.",
-        )
-        for key in wanted_keys:
-            value = got[key]
-            expect(
-                torch.is_tensor(value),
-                f"Given {given}, {key} must be a tensor, but is {describe(value)}. return_tensors='pt' makes one.",
-            )
-            shape = tuple(value.shape)
-            right = len(shape) == 3 and shape[:2] == (batch, width)
-            perhaps = " Perhaps the batch and the choices changed places." if shape[:2] == (width, batch) else ""
-            perhaps = perhaps or (" Perhaps you forgot to fold the flat batch." if len(shape) == 2 else "")
-            wanted = f"({batch}, {width}, length)"
-            expect(right, f"Given {given}, {key} of shape {wanted} was expected, but got {shape}.{perhaps}")
-        every = [tokenizer(prompt, choice)["input_ids"] for prompt in prompts for row in choices for choice in row]
-        for row in range(batch):
-            for column in range(width):
-                alone = tokenizer(prompts[row], choices[row][column])
-                mask = got["attention_mask"][row, column].bool()
-                ids = got["input_ids"][row, column][mask].tolist()
-                here = f"prompt {row} and choice {column}"
-                perhaps = ""
-                if ids == tokenizer(choices[row][column])["input_ids"]:
-                    perhaps = " Perhaps you encoded the choice without its prompt."
-                elif ids == tokenizer(f"{prompts[row]} {choices[row][column]}")["input_ids"]:
-                    perhaps = " Perhaps you glued the two texts together: give them as a pair."
-                elif ids == tokenizer(choices[row][column], prompts[row])["input_ids"]:
-                    perhaps = " Perhaps prompt and choice changed places."
-                elif ids in every:
-                    perhaps = " That is another pair: each prompt comes C times in a row, beside its own choices."
-                expect(
-                    ids == alone["input_ids"],
-                    f"Given {given}, the tokens of {here} are {tokenizer.decode(ids)!r}.{perhaps}",
-                )
-                types = got["token_type_ids"][row, column][mask].tolist()
-                expect(
-                    types == alone["token_type_ids"],
-                    f"Given {given}, the token types of {here} are not those of a pair.",
-                )
-
-
-@exercise("7.7")
-def span_loss(answer):
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    cases = {"all logits 0 and a length of 8": (torch.zeros(2, 8), torch.zeros(2, 8), [1, 7], [2, 9])}
-    plain = [torch.randn(3, 6, generator=generator) * 2 for _ in range(2)]
-    cases["labels in range"] = (*plain, [0, 3, 5], [1, 4, 5])
-    cases["negative labels"] = (*plain, [-1, 3, -9], [1, -2, 5])
-    cases["a label equal to the length"] = (*plain, [6, 3, 1], [1, 4, 5])
-    cases["labels far behind the end"] = (*plain, [99, 3, 1], [1, 50, 77])
-    wide = [torch.randn(8, 12, generator=generator) * 3 for _ in range(2)]
-    cases["a batch of eight with all kinds"] = (*wide, [0, -3, 12, 11, 40, 5, 2, -1], [4, 12, 13, 11, 1, 5, 99, 0])
-    for given, (start_logits, end_logits, starts, ends) in cases.items():
-        starts, ends = torch.tensor(starts), torch.tensor(ends)
-        sent = [tensor.clone() for tensor in (start_logits, end_logits, starts, ends)]
-        got = as_tensor(call(answer, *sent, given=given), given)
-        expect(
-            torch.equal(sent[2], starts) and torch.equal(sent[3], ends),
-            f"Given {given}, your function changed the labels that it was given. clamp without _ makes a copy.",
-        )
-        expect_shape(got, (), given, "Perhaps you forgot the mean.")
-        length = start_logits.shape[1]
-        pairs = ((start_logits, starts), (end_logits, ends))
-        first, last = _sides(pairs, length)
-        wanted, perhaps = (first + last) / 2, ""
-        sums = _sides(pairs, length, reduction="sum")
-        moved = _sides(pairs, length - 1)
-        counted = int((starts < length).sum()) + int((ends < length).sum())
-        if torch.allclose(got, first + last, atol=1e-5):
-            perhaps = "Perhaps you added the two sides: the result is their average."
-        elif torch.allclose(got, sum(moved) / 2, atol=1e-5):
-            perhaps = "Perhaps you moved a label behind the end to the last token: it is left out."
-        elif torch.allclose(got, sum(sums) / (2 * len(starts)), atol=1e-5):
-            perhaps = "Perhaps you divided by the whole batch: an ignored label is not counted in the mean."
-        elif torch.allclose(got, sum(sums) / counted, atol=1e-5):
-            perhaps = "Perhaps you put both sides into one mean: each side has its own."
-        elif bool(torch.isnan(got)):
-            perhaps = "The result is nan. Perhaps a mean ran over nothing, or a label was read behind the end."
-        elif bool((starts < 0).any() or (ends < 0).any()):
-            perhaps = "Perhaps a negative label counted from the end, or was left out: it counts as position 0."
-        expect_close(got, wanted, given, 1e-4, perhaps)  # float32 against double, on losses below 20
-
-
-def _sides(pairs, highest: int, **options) -> list:
-    """The cross-entropy of the starts and of the ends, labels clamped to 0 … `highest`, those at the length ignored."""
-    from torch.nn.functional import cross_entropy
-
-    return [
-        cross_entropy(scores.double(), places.clamp(0, highest), ignore_index=scores.shape[1], **options)
-        for scores, places in pairs
-    ]
-
-
-@exercise("7.8")
-def attention_head(answer):
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    torch_state = torch.random.get_rng_state()
-    try:
-        head = call(answer, 6, 3, given="a width of 6 and 3 labels")
-    finally:
-        torch.random.set_rng_state(torch_state)
-    expect(
-        hasattr(head, "score") and hasattr(head, "classifier"),
-        "The head lost its parts: keep self.score and self.classifier as they are in __init__.",
-    )
-    head = head.double().eval()
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    hidden = torch.randn(4, 7, 6, generator=generator, dtype=torch.float64)
-    mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6, [1] * 6 + [0]])
-
-    def logits(vectors, attention_mask, given):
-        with torch.no_grad():
-            got = call(head, vectors.clone(), attention_mask.clone(), given=given)
-        expect_shape(got, (len(vectors), 3), given, "One row of logits for each text.")
-        return as_tensor(got, given)
-
-    def reference(weights, vectors=hidden):
-        return head.classifier((weights[..., None] * vectors).sum(dim=1)).detach()
-
-    given = "4 texts of 7 tokens, some of them padding"
-    got = logits(hidden, mask, given)
-    scores = head.score(hidden).squeeze(-1).detach()
-    hidden_scores = scores.masked_fill(mask == 0, float("-inf"))
-    real = mask.double()
-    mistakes = {
-        "Perhaps padding got weight too: its score must be minus infinity before the softmax.": scores.softmax(dim=-1),
-        "Perhaps you set padding to 0 after the softmax: then weights no longer sum to 1.": scores.softmax(dim=-1)
-        * real,
-        "Perhaps you multiplied the scores by the mask: a score of 0 is not a weight of 0.": (scores * real).softmax(
-            dim=-1
+@exercise(
+    "7.5",
+    mistakes=[
+        ("Perhaps you summed over the labels of a text: the mean is over all entries.", partial(binary, total=True)),
+        ("Perhaps the targets 0 and 1 are the wrong way round.", partial(binary, flip=True)),
+        ("The sign is the wrong way round: a loss is never negative.", partial(binary, sign=-1)),
+        ("Perhaps only the 1s count in yours: a 0 has a loss, too.", partial(binary, zeros=False)),
+        (
+            "Perhaps you used a softmax: here the labels don't compete.",
+            lambda logits, targets: -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean(),
         ),
-        "Perhaps the softmax ran over the texts instead of the tokens.": hidden_scores.softmax(dim=0).nan_to_num(),
-        "Perhaps you left self.score out: this is the plain mean.": real / real.sum(dim=-1, keepdim=True),
-        "Perhaps you left the softmax out: weights are positive and sum to 1.": scores * real,
-    }
-    perhaps = next(
-        (told for told, weights in mistakes.items() if torch.allclose(got, reference(weights), atol=1e-8)), ""
-    )
-    expect_close(got, reference(hidden_scores.softmax(dim=-1)), given, 1e-6, perhaps)  # everything runs in double
-    noisy = torch.where(mask[..., None] == 1, hidden, hidden + 100)
-    changed = logits(noisy, mask, "the same texts with other vectors at the padding")
-    if not torch.allclose(changed, got, atol=1e-6):
-        told = "the logits changed. Padding must have a weight of exactly 0."
-        raise CheckFailed(f"Given other vectors at the padding, {told}")
-    with torch.no_grad():
-        head.score.weight.zero_()
-    mean = logits(hidden, mask, "a score that is the same for all tokens")
-    expect_close(
-        mean,
-        reference(real / real.sum(dim=-1, keepdim=True)),
-        "a score that is the same for all tokens",
-        1e-6,
-        "The head must then see the mean over the real tokens.",
-    )
+    ],
+)
+def multi_label_loss(answer):
+    forbid(answer, *READY_MADE, because="is a ready-made loss: write the formula")
+    draw = torch.Generator().manual_seed(0)
+    cases = []
+    for shape in ((4, 3), (1, 5), (7, 1), (6, 8)):
+        targets = torch.randint(2, shape, generator=draw)
+        cases.append((torch.randn(shape, generator=draw) * 3, targets.float() if shape[0] % 2 else targets))
+    large = torch.tensor([[1000.0, -1000.0, 200.0, -200.0]])
+    cases += [(large[:, 2:], torch.tensor([[0, 1]])), (large, torch.tensor([[0.0, 1.0, 1.0, 0.0]]))]
+    for logits, targets in cases:
+        is_large = logits.abs().max() > 100
+        trial = Trial(answer, logits, targets)
+        got = trial.tensor((), "Perhaps you forgot the mean, or took it over one dimension only.")
+        overflow = "Perhaps an exponential became infinite, or you took the logarithm of a 0."
+        trial.expect(got.isfinite(), f"a finite loss was expected, but got {got.item()}", (overflow, is_large))
+        expected = F.binary_cross_entropy_with_logits(logits.double(), targets.double())
+        cut = "Perhaps you cut off the logits or the chances.", is_large
+        trial.close(got, expected, 1e-3, "your loss is off by {off}", cut)  # float32 against double, up to 1000
 
 
-@exercise("7.9")
+def encoded(tokenizer, prompts, choices, swap=False, joined=False, alone=False, major=False) -> dict:
+    """Prompts and choices as tensors [B, C, length]; the options are ways of getting it wrong."""
+    width = len(choices[0])
+    left = prompts * width if major else [prompt for prompt in prompts for _ in range(width)]
+    right = [choice for row in choices for choice in row]
+    texts = [right, left] if swap else [right] if alone else [left, right]
+    if joined:
+        texts = [[f"{prompt} {choice}" for prompt, choice in zip(left, right, strict=True)]]
+    flat = tokenizer(*texts, padding=True, return_tensors="pt")
+    return {key: value.view(len(prompts), width, -1) for key, value in flat.items()}
+
+
+def unpadded(batch) -> list:
+    """For each choice its tokens and their types, without padding."""
+    real = batch["attention_mask"] == 1
+    keys = "input_ids", "token_type_ids"
+    return [
+        [[batch[key][row, place][real[row, place]].tolist() for key in keys] for place in range(real.shape[1])]
+        for row in range(len(real))
+    ]
+
+
+@exercise(
+    "7.6",
+    mistakes=[
+        ("Perhaps prompt and choice changed places: the choice is the second text.", partial(encoded, swap=True)),
+        ("Perhaps you glued the two texts together: give them as a pair.", partial(encoded, joined=True)),
+        ("Perhaps you encoded the choice without its prompt.", partial(encoded, alone=True)),
+        (
+            "A prompt stands beside another's choices: repeat each prompt C times in a row.",
+            partial(encoded, major=True),
+        ),
+    ],
+)
+def encode_choices(answer):
+    from transformers import BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijk"]
+    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
+    for prompts, choices in (
+        (["a b"], [["c", "d e f"]]),
+        (["a", "b c d"], [["e", "f f", "g g g"], ["h", "i i i i i", "j"]]),
+        (["a", "b", "c"], [["d", "e e"], ["f f f", "g"], ["h", "i i i i"]]),
+    ):
+        batch, width = len(prompts), len(choices[0])
+        trial = Trial(answer, tokenizer, prompts, choices, given=f"prompts={prompts}, choices={choices}")
+        got = trial.returns(dict)
+        trial.expect(
+            set(got) == set(tokenizer.model_input_names),
+            f"the keys {tokenizer.model_input_names} were expected, but got {list(got)}",
+        )
+        for key in tokenizer.model_input_names:
+            value = got[key]
+            is_whole = torch.is_tensor(value) and not value.is_floating_point()
+            trial.expect(is_whole, f"{key} must be a tensor of integers, but is {describe(value)}")
+            flat = "Perhaps you forgot to fold the flat batch.", value.ndim == 2
+            turned = "Perhaps the batch and the choices changed places.", value.shape[:2] == (width, batch)
+            trial.shape(value, (batch, width, *got["input_ids"].shape[-1:]), flat, turned)
+        alone = [[tokenizer(prompt, choice) for choice in row] for prompt, row in zip(prompts, choices, strict=True)]
+        expected = [[[one["input_ids"], one["token_type_ids"]] for one in row] for row in alone]
+        trial.equal(unpadded(got), expected, "the tokens and their types are not those of the pairs", form=unpadded)
+
+
+def span(start_logits, end_logits, starts, ends, divide=2, high=0, negative="first", counted="side"):
+    """The loss of a span; the options are ways of getting it wrong."""
+    length, sums, counts = start_logits.shape[1], [], []
+    for logits, places in ((start_logits, starts), (end_logits, ends)):
+        lowest = {"first": 0, "wraps": places % length, "left out": length}[negative]
+        places = torch.where(places < 0, lowest, places).clamp(max=length + high)
+        inside = places < length
+        sums.append(-logits[inside].log_softmax(dim=-1).gather(1, places[inside][:, None]).sum())
+        counts.append(len(places) if counted == "batch" else int(inside.sum()))
+    if counted == "both":
+        return sum(sums) / sum(counts)
+    return sum(one / count for one, count in zip(sums, counts, strict=True)) / divide
+
+
+@exercise(
+    "7.7",
+    mistakes=[
+        ("Perhaps you added the two sides: the result is their average.", partial(span, divide=1)),
+        ("Perhaps a negative label counted from the end: it counts as position 0.", partial(span, negative="wraps")),
+        ("Perhaps you left a negative label out: it counts as position 0.", partial(span, negative="left out")),
+        ("Perhaps you moved a label behind the end to the last token: it is left out.", partial(span, high=-1)),
+        (
+            "Perhaps you divided by the whole batch: an ignored label is not counted in the mean.",
+            partial(span, counted="batch"),
+        ),
+        ("Perhaps you put both sides into one mean: each side has its own.", partial(span, counted="both")),
+    ],
+)
+def span_loss(answer):
+    draw = torch.Generator().manual_seed(0)
+    cases = [
+        (3, 6, [0, 3, 5], [1, 4, 5]),
+        (3, 6, [-1, 3, -9], [1, -2, 5]),
+        (3, 6, [6, 3, 1], [1, 4, 5]),
+        (3, 6, [99, 3, 1], [1, 50, 77]),
+        (8, 12, [0, -3, 12, 11, 40, 5, 2, -1], [4, 12, 13, 11, 1, 5, 99, 0]),
+    ]
+    for batch, length, *labels in cases:
+        logits = [torch.randn(batch, length, generator=draw) * 3 for _ in range(2)]
+        labels = [torch.tensor(side) for side in labels]
+        trial = Trial(answer, *logits, *labels)
+        got = trial.tensor((), "Perhaps you forgot the mean.")
+        kept = [torch.where(places < 0, 0, places).clamp(max=length) for places in labels]
+        sides = [
+            F.cross_entropy(one.double(), places, ignore_index=length) for one, places in zip(logits, kept, strict=True)
+        ]
+        nothing = "Perhaps a mean ran over nothing, or a label was read behind the end.", bool(got.isnan())
+        trial.close(got, sum(sides) / 2, 1e-4, "your loss is off by {off}", nothing)  # float32 against double
+
+
+def head_with(weigh):
+    """What makes a head whose weights are `weigh(scores, mask)`."""
+
+    class Head(nn.Module):
+        def __init__(self, width, num_labels):
+            super().__init__()
+            self.score, self.classifier = nn.Linear(width, 1), nn.Linear(width, num_labels)
+
+        def forward(self, hidden, attention_mask):
+            weights = weigh(self.score(hidden).squeeze(-1), attention_mask)
+            return self.classifier((weights[..., None] * hidden).sum(dim=1))
+
+    return Head
+
+
+def softmax_over(scores, mask, dim: int = -1):
+    return scores.masked_fill(mask == 0, -math.inf).softmax(dim=dim)
+
+
+def first_places(mask):
+    """A mask of as many tokens as `mask` has, all at the beginning."""
+    return torch.arange(mask.shape[1]) < mask.sum(dim=-1, keepdim=True)
+
+
+@exercise(
+    "7.8",
+    mistakes=[
+        (
+            "Perhaps padding got weight, too: its score must be minus infinity before the softmax.",
+            head_with(lambda scores, mask: scores.softmax(-1)),
+        ),
+        (
+            "Perhaps you set padding to 0 after the softmax: then the weights no longer sum to 1.",
+            head_with(lambda scores, mask: scores.softmax(-1) * mask),
+        ),
+        (
+            "Perhaps you multiplied the scores by the mask: a score of 0 is not a weight of 0.",
+            head_with(lambda scores, mask: (scores * mask).softmax(-1)),
+        ),
+        ("Perhaps the softmax ran over the texts instead of the tokens.", head_with(partial(softmax_over, dim=0))),
+        ("This is the plain mean, without self.score.", head_with(lambda _, mask: mask / mask.sum(-1, keepdim=True))),
+        ("Perhaps you left the softmax out.", head_with(lambda scores, mask: scores * mask)),
+        (
+            "Perhaps you only counted the mask's 1s: padding may stand in front, too.",
+            head_with(lambda scores, mask: softmax_over(scores, first_places(mask))),
+        ),
+    ],
+)
+def attention_head(answer):
+    with torch.random.fork_rng(devices=[]):
+        trial = Trial(answer, 6, 3)
+    sizes = {"score.weight": (1, 6), "score.bias": (1,), "classifier.weight": (3, 6), "classifier.bias": (3,)}
+    own = trial.result.named_parameters() if isinstance(trial.result, nn.Module) else []
+    is_whole = sizes.items() <= {name: tuple(one.shape) for name, one in own}.items()
+    trial.expect(is_whole, "the head lost its parts: keep self.score and self.classifier as __init__ makes them")
+    draw = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(size, generator=draw) for name, size in sizes.items()}
+    padded = torch.tensor([[1] * 7, [1] * 4 + [0] * 3, [0] * 2 + [1] * 5, [1, 0, 1, 1, 0, 0, 0], [1] + [0] * 6])
+    for mask, noise, given in (
+        (padded, 0, "5 texts of 7 tokens, some of them padding"),
+        (padded, 100, "5 texts of 7 tokens, and vectors of padding that score high"),
+        (padded[:1], 0, "a single text of 7 tokens"),
+    ):
+        hidden = torch.randn(*mask.shape, 6, generator=draw)
+        hidden = hidden + noise * weights["score.weight"] * (mask[..., None] == 0)
+
+        def logits(head, hidden=hidden, mask=mask, given=given):
+            head.eval().load_state_dict(weights, strict=False)
+            return Trial(head, hidden, mask, given=given).tensor((len(mask), 3), "One row of logits for each text.")
+
+        trial.given, expected = given, pooled_one_by_one(hidden, mask, weights)
+        trial.close(logits(trial.result), expected, 1e-4, "your logits are off by up to {off}", form=logits)
+
+
+def pooled_one_by_one(hidden, mask, weights):
+    """The logits, one text after the other, from its real tokens alone."""
+    rows = []
+    for vectors, marks in zip(hidden, mask, strict=True):
+        real = vectors[marks == 1]
+        shares = (real @ weights["score.weight"][0] + weights["score.bias"]).softmax(dim=0)
+        rows.append(weights["classifier.weight"] @ (shares @ real) + weights["classifier.bias"])
+    return torch.stack(rows)
+
+
+def report(checkpoint, model, swap=False, names_only=False, apart=False, double=False, alone=False) -> dict[str, set]:
+    """What becomes of each weight; the options are ways of getting it wrong."""
+    both = checkpoint.keys() & model.keys()
+    kept = {name for name in both if names_only or checkpoint[name] == model[name]}
+    mismatched, missing, unexpected = both - kept, model.keys() - both, checkpoint.keys() - both
+    if apart or double:
+        missing, unexpected = missing | mismatched, unexpected | mismatched
+    if apart:
+        mismatched = set()
+    if alone:
+        mismatched = mismatched | missing | unexpected
+    if swap:
+        missing, unexpected = unexpected, missing
+    return {"kept": kept, "mismatched": mismatched, "missing": missing, "unexpected": unexpected}
+
+
+@exercise(
+    "7.9",
+    mistakes=[
+        ("Perhaps missing and unexpected changed places: missing is what the model wants.", partial(report, swap=True)),
+        ("Perhaps you compared the names only: the shapes must agree, too.", partial(report, names_only=True)),
+        ("A weight with another shape is mismatched, and in no other set.", partial(report, double=True)),
+        ("A weight that is in both with another shape is mismatched, not missing.", partial(report, apart=True)),
+        ("A weight that is in one of them only is not mismatched.", partial(report, alone=True)),
+    ],
+)
 def loading_report(answer):
     draw = random.Random(0)
-    example = ({"body": (4, 4), "head": (2, 4), "old": (3,)}, {"body": (4, 4), "head": (6, 4), "new": (3,)})
-    cases = [example, ({}, {"a": (1,)}), ({"a": (1,)}, {}), ({"a": (2, 3)}, {"a": (3, 2)}), ({"a": ()}, {"a": ()})]
-    names = [f"layer.{i}.weight" for i in range(6)] + ["classifier.weight", "cls.seq_relationship.weight"]
+    cases = [({"body": (4, 4), "head": (2, 4), "old": (3,)}, {"body": (4, 4), "head": (6, 4), "new": (3,)})]
+    cases += [({}, {"a": (1,)}), ({"a": (1,)}, {}), ({"a": (2, 3)}, {"a": (3, 2)}), ({"a": ()}, {"a": ()})]
+    names = [f"layer.{number}.weight" for number in range(6)] + ["classifier.weight", "cls.seq_relationship.weight"]
     for _ in range(20):
-        sides = [
-            {name: draw.choice([(2, 4), (4, 4), (4,)]) for name in draw.sample(names, draw.randint(1, 8))} for _ in "ab"
-        ]
-        cases.append(tuple(sides))
-    keys = ("kept", "mismatched", "missing", "unexpected")
+        drawn = [draw.sample(names, draw.randint(1, 8)) for _ in range(2)]
+        cases.append(tuple({name: draw.choice([(2, 4), (4, 4), (4,)]) for name in side} for side in drawn))
     for checkpoint, model in cases:
-        given = f"the checkpoint {describe(checkpoint)} and the model {describe(model)}"
-        got = call(answer, dict(checkpoint), dict(model), given=given)
-        expect(isinstance(got, dict), f"Given {given}, a dictionary was expected, but got {describe(got)}.")
-        expect(set(got) == set(keys), f"Given {given}, the keys {keys} were expected, but got {sorted(map(str, got))}.")
-        both = set(checkpoint) & set(model)
-        kept = {name for name in both if checkpoint[name] == model[name]}
-        wanted = dict(zip(keys, (kept, both - kept, set(model) - both, set(checkpoint) - both), strict=True))
-        for key in keys:
-            collection = isinstance(got[key], set | frozenset | list | tuple) or hasattr(got[key], "isdisjoint")
-            expect(collection, f"Given {given}, {key!r} must be a set of names, but is {describe(got[key])}.")
-        found = {key: set(got[key]) for key in keys}
-        perhaps = ""
-        if found["missing"] == wanted["unexpected"] and found["unexpected"] == wanted["missing"]:
-            perhaps = " Perhaps missing and unexpected changed places: missing is what the model wants."
-        elif found["kept"] == both and both != kept:
-            perhaps = " Perhaps you compared the names only: the shapes must agree too."
-        elif found["mismatched"] - both:
-            perhaps = " Perhaps you counted a weight that is in one of them only as mismatched."
-        elif wanted["mismatched"] & (found["missing"] | found["unexpected"]):
-            perhaps = " Perhaps a weight with another shape landed in two sets: it is mismatched, and nothing else."
-        wrong = next((key for key in keys if found[key] != wanted[key]), None)
-        expect(wrong is None, f"Given {given}, your set {wrong!r} is {describe(got[wrong]) if wrong else ''}.{perhaps}")
+        trial, expected = Trial(answer, checkpoint, model), report(checkpoint, model)
+        got = trial.returns(dict, "a dict with four sets of names")
+        trial.expect(got.keys() == expected.keys(), f"the keys {list(expected)} were expected, but got {list(got)}")
+        for key, found in got.items():
+            trial.expect(isinstance(found, Set), f"{key!r} must be a set of names, but is {describe(found)}")
+        wrong = next((key for key in expected if got[key] != expected[key]), "")
+        trial.equal(got, expected, f"your set {wrong!r}, {describe(got.get(wrong))}, is not right")

@@ -26,9 +26,6 @@ lab.start("07")
 # `output_loading_info=True`.
 
 # %%
-import copy
-import math
-
 import pandas as pd
 import torch
 import transformers
@@ -244,14 +241,11 @@ lab.check("7.2", logits_shape)
 # nobody told the body what a topic is?
 
 # %%
-from datasets import load_dataset
-
 def features(model, texts: list[str]) -> dict[str, torch.Tensor]:
     """[CLS], the pooler's vector and the mean over real tokens of each text, from the frozen body: [texts, width]."""
     found = {"[CLS]": [], "pooler": [], "mean": []}
     for begin in range(0, len(texts), 32):
-        some = texts[begin:begin + 32]
-        batch = tokenizer(some, padding=True, truncation=True, max_length=32, return_tensors="pt")
+        batch = tokenizer(texts[begin:begin + 32], padding=True, truncation=True, max_length=32, return_tensors="pt")
         with torch.no_grad():
             out = model(**batch)
         mask = batch["attention_mask"][..., None]                              # [texts, tokens, 1]
@@ -261,6 +255,8 @@ def features(model, texts: list[str]) -> dict[str, torch.Tensor]:
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 # %%
+from datasets import load_dataset
+
 topics = lab.dataset("topics")
 data = load_dataset(topics, revision=topics.revision)
 topic_names = data["train"].features["label"].names
@@ -329,8 +325,6 @@ lab.check("7.3", nearest_centroid)
 # rows of such a table can a program fill in by itself? Take the same text and the same label for both.
 
 # %%
-import inspect
-
 def describe(model) -> dict:
     """What can be measured about a model."""
     with torch.inference_mode():
@@ -343,6 +337,9 @@ def describe(model) -> dict:
         "shape of the first field": list(out[0].shape),
         "takes labels, gives a loss": "labels" in inspect.signature(model.forward).parameters,
     }
+
+# %%
+import inspect
 
 pd.DataFrame({"AutoModel": describe(body), "AutoModelForSequenceClassification": describe(classifier)})
 
@@ -387,6 +384,8 @@ tries = {
     "id2label of 3": {"id2label": {0: "bad", 1: "fair", 2: "good"}},
     "num_labels=5, id2label of 3": {"num_labels": 5, "id2label": {0: "bad", 1: "fair", 2: "good"}},
 }
+
+# %%
 rows = {}
 for name, given in tries.items():
     config = (model := loaded(**given)).config
@@ -428,9 +427,9 @@ list(saved["id2label"])[:3], list(again.id2label)[:3], again.num_labels
 #
 # ### Exercise 7.4
 # Write `label_maps(column)`: it gets the label of every row of a data set, as strings, in any order and with
-# repetitions. Return `(id2label, label2id)` for a config. Number the labels from 0 in **alphabetical order**, so that
-# two machines that read the rows in a different order agree. For example, `["joy", "anger", "joy"]` gives `({0:
-# "anger", 1: "joy"}, {"anger": 0, "joy": 1})`.
+# repetitions; all are words in small letters. Return `(id2label, label2id)` for a config. Number the labels from 0 in
+# **alphabetical order**, so that two machines that read the rows in a different order agree. For example,
+# `["joy", "anger", "joy"]` gives `({0: "anger", 1: "joy"}, {"anger": 0, "joy": 1})`.
 
 # %% tags=["exercise"]
 def label_maps(column: list[str]) -> tuple[dict[int, str], dict[str, int]]:
@@ -461,6 +460,8 @@ answers = {
     "single_label_classification": (3, torch.tensor([2, 0])),    # a class for each text: [2], integer
     "multi_label_classification": (3, torch.tensor([[1., 0., 1.], [0., 0., 0.]])),  # yes or no: [2, 3], float
 }
+
+# %%
 kept, rows = {}, {}
 for problem, (width, labels) in answers.items():
     torch.manual_seed(1)
@@ -497,6 +498,8 @@ curves = {
     "single label: the right class": (-three.log_softmax(dim=-1)[:, 0], (-5.9, 7.1)),
     "multi-label: a label that holds": (-torch.nn.functional.logsigmoid(moved), (-5.9, 1.4)),
 }
+
+# %%
 figure, axes = plt.subplots(figsize=(8, 3.6))
 for name, (curve, place) in curves.items():
     line, = axes.plot(moved, curve)
@@ -607,6 +610,8 @@ formulas = {
 }
 
 # %%
+import math
+
 rows = {}
 for name, model in heads.items():
     with torch.inference_mode():
@@ -809,7 +814,7 @@ from transformers import BertModel, BertPreTrainedModel
 
 heads = {"NextSentencePrediction": heads["NextSentencePrediction"]}  # lets the others go, about 90 MB each
 
-# %%
+# %% tags=["long"] why="the whole class is the notes' own, nearly word for word"
 class BertForCLS(BertPreTrainedModel):
     def __init__(self, config, args):
         super().__init__(config)
@@ -848,7 +853,7 @@ with lab.expect_error(TypeError):
 # The same head, made to fit the house. What a rebuilt model must know goes into the **config**; here the kind of
 # pooling too:
 
-# %%
+# %% tags=["long"] why="a head of one's own is one whole class"
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 class BertForTopics(BertPreTrainedModel):
@@ -901,7 +906,7 @@ def accuracy(model) -> float:
 # %% [markdown]
 # The training step itself is the one of every PyTorch program; chapter 08 takes it apart.
 
-# %%
+# %% tags=["long"] why="the whole training loop is the lesson"
 def fit(model, steps: int = 28) -> list[float]:
     """Train what isn't frozen, with a learning rate that falls to zero; return the loss of each step."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -1035,11 +1040,11 @@ other_losses = fit(other)
 #
 # ### Exercise 7.8
 # `[CLS]` looks at one vector, the mean at all alike. Let the head decide. Complete `AttentionHead`: `forward(hidden,
-# attention_mask)` gets `hidden` `[texts, tokens, width]` and `attention_mask` `[texts, tokens]` of 1s and 0s.
-# `self.score` gives each token one number; a softmax over the **real** tokens of each text turns these into weights
-# (padding gets exactly 0); the weighted sum of the vectors, `[texts, width]`, goes through `self.classifier`. Return
-# the logits `[texts, labels]`. For example, where `self.score` gives every token the same number, the head sees the
-# mean over the real tokens.
+# attention_mask)` gets `hidden` `[texts, tokens, width]` and `attention_mask` `[texts, tokens]` of 1s and 0s; the 0s
+# may stand anywhere. `self.score` gives each token one number; a softmax over the **real** tokens of each text turns
+# these into weights (padding gets exactly 0); the weighted sum of the vectors, `[texts, width]`, goes through
+# `self.classifier`. Return the logits `[texts, labels]`. For example, where `self.score` gives every token the same
+# number, the head sees the mean over the real tokens.
 
 # %% tags=["exercise"]
 class AttentionHead(nn.Module):
@@ -1119,6 +1124,8 @@ requests = {
     "other names": {"id2label": others, "label2id": {name: i for i, name in others.items()}},
     "two labels, ignore_mismatched_sizes": {"num_labels": 2, "ignore_mismatched_sizes": True},
 }
+
+# %%
 rows = {}
 for name, request in requests.items():
     judge, report = AutoModelForSequenceClassification.from_pretrained(
@@ -1166,9 +1173,6 @@ def learn(head: nn.Linear, kind: str, count: int, seed: int, steps: int = 60) ->
         optimizer.step()
     return right
 
-# %% [markdown]
-# With six texts and with a hundred, each start from eight seeds, and the mean of the eight:
-
 # %%
 def fresh_head() -> nn.Linear:
     """A head as the library makes it: normal weights with the config's spread, no bias."""
@@ -1176,6 +1180,12 @@ def fresh_head() -> nn.Linear:
     nn.init.normal_(head.weight, std=judge.config.initializer_range)
     nn.init.zeros_(head.bias)
     return head
+
+# %% [markdown]
+# With six texts and with a hundred, each start from eight seeds, and the mean of the eight:
+
+# %%
+import copy
 
 curves = {}
 for count in (6, 100):
@@ -1188,9 +1198,9 @@ for count in (6, 100):
         }
         for name, (head, kind) in runs.items():
             curves.setdefault((name, count), []).append(learn(head, kind, count, seed))
-mean_curves = {key: torch.tensor(runs).mean(dim=0) for key, runs in curves.items()}  # [steps + 1]
 
 # %%
+mean_curves = {key: torch.tensor(runs).mean(dim=0) for key, runs in curves.items()}  # [steps + 1]
 figure, panels = plt.subplots(1, 2, figsize=(8.6, 3.2), sharey=True)
 for (name, count), curve in mean_curves.items():
     panels[(6, 100).index(count)].plot(curve, label=name)
@@ -1268,6 +1278,8 @@ assert not transformers.BertForTokenClassification._keys_to_ignore_on_load_unexp
 translator = lab.checkpoint("translator")
 seq2seq = transformers.AutoModelForSeq2SeqLM.from_pretrained(translator, revision=translator.revision)
 assert type(seq2seq).__name__ == "MarianMTModel"
+
+# %%
 assert "head_mask" not in inspect.signature(classifier.forward).parameters
 with torch.inference_mode():
     assert torch.equal(classifier(**one).logits, classifier(**one, head_mask=torch.zeros(6, 12)).logits)

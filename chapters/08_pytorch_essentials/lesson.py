@@ -268,9 +268,10 @@ print(f"{type(block).__name__:24}", tuple(block(sequence).shape))
 # %% [markdown]
 # ### Exercise 8.3
 # Write `cross_entropy_by_hand(logits, labels)`: `logits` is a float tensor `[examples, classes]`, `labels` an integer
-# tensor `[examples]`. Return the mean cross-entropy as a tensor with no dimensions, and don't call a ready-made
-# cross-entropy. Logits may be as large as 1000, where `exp` is infinite; a label of −100 means "don't count this
-# example", in the mean either. For example, logits `[[0., 0.]]` with label `[1]` give `0.6931`, the logarithm of 2.
+# tensor `[examples]`. Return the mean cross-entropy as a tensor with no dimensions. Don't call a ready-made loss;
+# `log_softmax` and `logsumexp` are fine. Logits may be as large as 1000, where `exp` is infinite; a label of −100 means
+# "don't count this example", in the mean either. For example, logits `[[0., 0.]]` with label `[1]` give `0.6931`, the
+# logarithm of 2.
 
 # %% tags=["exercise"]
 def cross_entropy_by_hand(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -533,6 +534,7 @@ def small_net(seed):
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
 
+# %%
 curves = {}
 for name, maker in makers.items():
     models = [small_net(seed) for seed in range(5)]
@@ -672,17 +674,16 @@ def draw_accumulation(size: int, divide: bool) -> None:
     """Bars: the gradient of 12 examples at once, and accumulated over pieces of `size` examples."""
     parts = list(zip(data.split(size), truth.split(size)))
     summed = gradient(parts, divide)
-    sizes = " + ".join(str(len(part)) for part, _ in parts) if size > 2 else f"{len(parts)} of {size}"
-    axes = plt.figure(figsize=(6.8, 2.6)).subplots()
-    places = torch.arange(3)
-    axes.bar(places - 0.2, whole, 0.4, label="12 at once")
-    axes.bar(places + 0.2, summed, 0.4, label=sizes)
-    axes.set(xticks=places, xticklabels=[f"weight {place}" for place in range(3)], ylabel="gradient")
     verdict = "equal gradients" if torch.allclose(summed, whole, atol=1e-6) else "another gradient"
+    axes = plt.figure(figsize=(6.8, 2.6)).subplots()
+    axes.bar(torch.arange(3) - 0.2, whole, 0.4, label="12 at once")
+    axes.bar(torch.arange(3) + 0.2, summed, 0.4, label=f"the last piece has {len(parts[-1][0])}")
+    axes.set(xticks=range(3), xlabel="weight", ylabel="gradient")
     axes.set_title(f"{len(parts)} pieces, {'divided by their number' if divide else 'not divided'}: {verdict}")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plt.show()
 
+# %%
 draw_accumulation(4, divide=False)
 
 # %% [markdown]
@@ -1010,7 +1011,8 @@ for label, wanted in (("decayed", True), ("left alone", False)):
 # ### Exercise 8.7
 # Write `decay_groups(model, weight_decay)`. Return a list of two dicts as an optimizer takes them, each with the keys
 # `"params"` (a list) and `"weight_decay"`. The first holds what is decayed, with `weight_decay`. The second holds all
-# biases, and the weights of norm layers (LayerNorm, BatchNorm), with 0. Each parameter stands in exactly one. For
+# biases, and the weights of norm layers (LayerNorm, BatchNorm), with 0. In our models these have one dimension, and all
+# other parameters have more. Each parameter stands in exactly one of the two, once, also where layers share it. For
 # example, `nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))` gives one parameter in the first dict and three in the
 # second. Mind that inside a `Sequential` a norm is called `1`, not `norm`.
 
@@ -1199,6 +1201,7 @@ def draw_warmup(rate: float, warmup: int) -> None:
     axes.legend(fontsize=9)
     plt.show()
 
+# %%
 draw_warmup(0.1, 20)
 assert max(fine_tune(0.1, 0)) > 5 * max(fine_tune(0.1, 20))
 
@@ -1306,6 +1309,8 @@ modes = {
 }
 memory = {name: kept_for_backward(*settings) for name, settings in modes.items()}
 bert.eval()
+
+# %%
 axes = plt.figure(figsize=(6.8, 2.4)).subplots()
 axes.barh(list(memory)[::-1], list(memory.values())[::-1])
 axes.set(xlabel="kept for the backward pass (MB)")
@@ -1355,15 +1360,15 @@ def draw_modes(p: float) -> None:
     dropped.drop.p = p
     figure, panels = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
     for axes, training in zip(panels, (True, False)):
-        dropped.train(training)
         with torch.inference_mode():
-            passes = torch.cat([dropped(points) for _ in range(40)], dim=1)  # [40 points, 40 passes]
+            passes = torch.cat([dropped.train(training)(points) for _ in range(40)], dim=1)  # [40 points, 40 passes]
         axes.plot(points, passes, color="#0072B2", alpha=0.15, linewidth=1)
         axes.plot(points, targets, "--", color="#D55E00", linewidth=1)
         axes.set(xlabel="x", ylim=(-2, 2), title=f"{'train' if training else 'eval'}(), dropout {p:.2f}")
     panels[0].set_ylabel("output")
     plt.show()
 
+# %%
 draw_modes(0.1)
 
 # %% [markdown]
@@ -1516,6 +1521,8 @@ from pathlib import Path
 
 folder = tempfile.TemporaryDirectory()
 sys.path.insert(0, folder.name)
+
+# %%
 Path(folder.name, "slow_data.py").write_text("""
 import os, time
 class Slow:
@@ -1559,11 +1566,11 @@ class Noisy:
         return round(self.own.random(), 3), round(torch.rand(()).item(), 3)
 def reseed(worker):
     Noisy.own = numpy.random.default_rng(torch.utils.data.get_worker_info().seed)
-""")
-importlib.invalidate_caches()
-noisy = importlib.import_module("noisy_data")
+""");
 
 # %%
+importlib.invalidate_caches()
+noisy = importlib.import_module("noisy_data")
 for options in ({}, {"worker_init_fn": noisy.reseed}):
     seeded = torch.Generator().manual_seed(0)
     loader = DataLoader(noisy.Noisy(), batch_size=2, num_workers=2, generator=seeded, **options)

@@ -42,6 +42,7 @@ import transformers
 from datasets import load_dataset
 from huggingface_hub import HfApi, get_token, hf_hub_download, snapshot_download
 
+# %%
 transformers.logging.set_verbosity_error()
 datasets.logging.set_verbosity_error()
 datasets.disable_progress_bars()
@@ -434,7 +435,7 @@ local = Path(snapshot_download(repo, local_dir=work / "my-copy", allow_patterns=
 # `urllib.parse.quote(text, safe="")` does that. In the path, a `/` stays. Write `file_url(endpoint, repo_id, path,
 # revision, repo_type)` and return the string. For example, `file_url("http://hub", "ada/cats", "sub/a.txt",
 # "refs/pr/3", "dataset")` gives `"http://hub/datasets/ada/cats/resolve/refs%2Fpr%2F3/sub/a.txt"`. The names of files
-# hold letters, digits and blanks; a blank is written `%20`.
+# hold letters, digits, dots and blanks; a blank is written `%20`. A revision holds no blank: Git forbids it.
 
 # %%
 from urllib.parse import quote
@@ -500,9 +501,9 @@ names = [path for path in sorted((place / "refs").rglob("*")) if path.is_file()]
 refs = {path.relative_to(place / "refs").as_posix(): path.read_text("utf-8") for path in names}
 for name, commit in refs.items():
     print(f"refs/{name:10} holds the text {commit}")
+blobs = sorted({blob for _, _, blob in links})
 
 # %%
-blobs = sorted({blob for _, _, blob in links})
 height = {blob: row * len(links) / len(blobs) for row, blob in enumerate(blobs)}
 figure, axes = plt.subplots(figsize=(9, 0.34 * len(links) + 1.2))
 for row, (commit, file, blob) in enumerate(links):
@@ -592,8 +593,9 @@ with lab.expect_error(SafetensorError):
 #
 # ### Exercise 13.4
 # Write `read_pointer(content)`: `content` is the bytes of a file. If it is an LFS pointer, as printed above, return the
-# pair of its sha256 (a string) and its size (an `int`); else return `None`. A real file can be large, or no text at
-# all: `content.decode()` would fail on it.
+# pair of its sha256 (a string) and its size (an `int`); else return `None`. A pointer **begins** with the whole version
+# line; a text that only quotes one, or another *version …*, is no pointer. A real file can be large, or no text at all:
+# `content.decode()` would fail on it.
 
 # %% tags=["exercise"]
 def read_pointer(content: bytes) -> tuple[str, int] | None:
@@ -704,11 +706,9 @@ card_data = ModelCardData(
 print(card_data.to_yaml())
 
 # %% [markdown]
-# Now the text, with the sections that the notes list, in their order. The figures come from variables, never from
-# memory.
+# Now the text, with the sections that the notes list, in their order. The first five say what it is:
 
 # %%
-weak, count = by_topic.index[0], data["test"].num_rows
 about = {
     "Model description": f"MiniLM, frozen, and a linear head for {len(labels)} topics: {', '.join(labels)}.",
     "Intended uses & limitations": "For practice, on short English texts. It always names one of the topics.",
@@ -716,6 +716,12 @@ about = {
     "Training data": f"{data['train'].num_rows} short texts, written for a course: `{table}`.",
     "Training procedure": "60 steps of AdamW on all texts at once, learning rate 0.02, 24 tokens a text.",
 }
+
+# %% [markdown]
+# The others say how good it is. Their figures come from variables, never from memory.
+
+# %%
+weak, count = by_topic.index[0], data["test"].num_rows
 figures = {
     "Variable and metrics": "The variable is the topic, the metric accuracy: the share of right topics.",
     "Evaluation results": f"Accuracy {accuracy:.2f} on {count} held-out texts; {by_topic.iloc[0]:.2f} on {weak}.",
@@ -904,8 +910,9 @@ print(Path(hf_hub_download(notes, "diary.txt")).read_text("utf-8"))
 # - `repository.commit(text, parent)` makes a commit and returns its id, or raises `HfHubHTTPError`.
 #
 # Add `line + "\n"` to the end of the file, and return the id of your commit. If the error says 412
-# (`error.response.status_code`), somebody was faster: begin again. Any other error is not yours to swallow. Here is
-# such an object around the real Hub, to try yours on.
+# (`error.response.status_code`), somebody was faster: begin again. Any other error is not yours to swallow. Others may
+# add lines at any moment, between any two of your calls, and no line may get lost. Here is such an object around the
+# real Hub, to try yours on.
 
 # %%
 class Diary:
@@ -957,6 +964,8 @@ stubs = [  # name, config, architecture, language, licence, text
     (shelf[1], DistilBertConfig, "DistilBertForSequenceClassification", "en", "apache-2.0", "Accuracy 0.91!"),
     (shelf[2], CamembertConfig, "CamembertForSequenceClassification", "fr", "cc-by-nc-4.0", "A stub."),
 ]
+
+# %%
 for name, Config, architecture, language, licence, text in stubs:
     metadata = ModelCardData(language=language, license=licence).to_yaml()
     stub = Config(architectures=[architecture]).to_json_string()
@@ -1021,7 +1030,7 @@ lab.check("13.7", choose)
 # in a browser. Most are written with **Gradio**. The heart of such a program is one function: text in, labels with
 # probabilities out. Before you run this: what should it say to an empty text?
 
-# %%
+# %% tags=["long"] why="the whole program is the lesson: it is the demo"
 app = f'''
 from transformers import pipeline
 
@@ -1182,4 +1191,4 @@ lab.quiz("13")
 # - A private repository looks like a missing one; a wrong token is refused; 409 is "there already", 412 is "somebody
 #   was faster". For the real Hub you change `practice`, and think about what becomes public.
 #
-# In chapter 10 a Trainer pushes what it has trained. Next comes chapter 14: training on more than one process.
+# In chapter 10 a Trainer pushes what it has trained; now you know where it goes.

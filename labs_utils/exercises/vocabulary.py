@@ -6,6 +6,7 @@ goes wrong. A sentence has the form: given this, expected a result with this pro
 """
 
 import contextlib
+import dis
 import inspect
 import io
 import math
@@ -222,7 +223,7 @@ def forbid(answer: Any, *names: str, because: str) -> None:
 
 
 def _used(answer: Any, seen: set[int]) -> set[str]:
-    """Every name that a function (or a class's methods) uses, its own helpers' included."""
+    """Every name that a function (or a class's methods) uses, its own helpers' included, but not the helpers' names."""
     if inspect.isclass(answer):
         members = [member for member in vars(answer).values() if isinstance(member, types.FunctionType)]
         return {name for member in members for name in _used(member, seen)}
@@ -230,20 +231,33 @@ def _used(answer: Any, seen: set[int]) -> set[str]:
     if not isinstance(answer, types.FunctionType) or id(answer) in seen:
         return set()
     seen.add(id(answer))
-    found = _names_in(answer.__code__)
     around = {**answer.__globals__, **inspect.getclosurevars(answer).nonlocals}
-    for name in list(found & set(around)):
-        value = around[name]
-        if getattr(value, "__module__", None) == answer.__module__:
+    variables, others = _names_in(answer.__code__)
+    found = set(others)
+    for name in variables:
+        value = around.get(name)
+        if getattr(value, "__module__", "") == answer.__module__:  # a helper of the learner's, or the function itself
             found |= _used(value, seen)
-        elif callable(value):
-            found.add(getattr(value, "__name__", name))
+        else:
+            found |= {name, getattr(value, "__name__", name)}
     return found
 
 
-def _names_in(code: types.CodeType) -> set[str]:
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return {*code.co_names, *code.co_freevars}.union(*(_names_in(one) for one in inner))
+def _names_in(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """The variables from outside that a piece of code reads, and its attributes and imports."""
+    variables: set[str] = set()
+    others: set[str] = set()
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
+            variables.add(step.argval)
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_NAME", "IMPORT_FROM"):
+            others.add(step.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            more = _names_in(inner)
+            variables |= more[0]
+            others |= more[1]
+    return variables, others
 
 
 def same(one: Any, other: Any) -> bool:
@@ -267,21 +281,21 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, str)  # np.str_ has both
 
 
 def as_tensor(value: Any):
-    """A tensor, array, number or nested list of them as a detached float64 tensor on the CPU; None for anything else."""
+    """A tensor, array, number or nested list of them as a detached float64 tensor on the CPU; else None."""
     import torch
 
+    if isinstance(value, list | tuple) and any(_is_array(row) for row in value):
+        rows = [as_tensor(row) for row in value]
+        alike = all(row is not None for row in rows) and len({row.shape for row in rows}) == 1
+        return torch.stack(rows) if alike else None
     try:
         return torch.as_tensor(value).detach().to("cpu", torch.float64)
     except Exception:
-        if not isinstance(value, list | tuple) or not value:
-            return None
-    rows = [as_tensor(row) for row in value]  # a list of tensors
-    alike = all(row is not None for row in rows) and len({row.shape for row in rows}) == 1
-    return torch.stack(rows) if alike else None
+        return None
 
 
 def _distance(one, other) -> float:
@@ -293,7 +307,7 @@ def _distance(one, other) -> float:
     return float(off.max()) if off.numel() else 0.0
 
 
-_UNREADABLE = object()
+_UNREADABLE: Any = object()
 _RELATIVES: dict[type, tuple[type, ...]] = {
     list: (list, tuple),
     tuple: (tuple, list),
@@ -306,11 +320,15 @@ _RELATIVES: dict[type, tuple[type, ...]] = {
 
 def read(value: Any, kind: type | tuple[type, ...], of: type | None = None) -> Any:
     """`value` as a `kind` whose items are `of`, or a mark that says that it is none."""
+    value = bool(value) if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_") else value
     for one in kind if isinstance(kind, tuple) else (kind,):
         is_number = one in (int, float)
         if not isinstance(value, _RELATIVES.get(one, (one,))) or (is_number and isinstance(value, bool)):
             continue
-        found = one(value) if one in _RELATIVES and type(value) is not one else value
+        try:
+            found: Any = one(value) if one in _RELATIVES and type(value) is not one else value
+        except OverflowError:  # a whole number beyond every float
+            continue
         if of is None:
             return found
         items = [read(item, of) for item in found]

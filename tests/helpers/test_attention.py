@@ -1,6 +1,8 @@
 """Attention is captured from any architecture, coded without moving a maximum, explained where it can't be shown."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ import transformers
 from transformers import AutoModel, AutoTokenizer
 
 import labs_utils as lab
-from labs_utils.attention_maps import coding, views
+from labs_utils.attention_maps import coding, joining, views
 from labs_utils.attention_maps.capture import Attention
+from labs_utils.attention_maps.captured import key_side
 from labs_utils.attention_maps.frame import framed
+from labs_utils.attention_maps.labels import label
 from labs_utils.attention_maps.query_key import recompute
 from labs_utils.errors import WorkbookError
 
@@ -59,8 +63,8 @@ SHORT, LONG = "the cat", "the cat sat on the warm mat"
 def tiny(name: str):
     """A small random model whose attention is not uniform."""
     torch.manual_seed(0)
-    kind = getattr(transformers, name)
-    model = kind(kind.config_class(**FAMILIES[name]))
+    model_class = getattr(transformers, name)
+    model = model_class(model_class.config_class(**FAMILIES[name]))
     for parameter in model.parameters():
         parameter.data.normal_(0, 0.3)
     return model.eval()
@@ -95,7 +99,7 @@ def test_every_family_gives_weights_that_sum_to_one(tokenizer, name):
     for kind, weights in seen.data.items():
         assert weights.dtype == torch.float32 and weights.shape[:2] == (2, 4)
         assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
-        assert weights.shape[3] == len(seen.tokens[views._KEYS[kind]])
+        assert weights.shape[3] == len(seen.tokens[key_side(kind)])
     if "decoder" in seen.data:
         assert not seen.data["decoder"].triu(1).any()
     assert model.config._attn_implementation == "sdpa"
@@ -125,8 +129,8 @@ def test_softmax_of_query_times_key_is_the_captured_attention(tokenizer, name):
         for kind, weights in seen.data.items():
             for layer in range(2):
                 found = recompute(seen, layer, kind)
-                assert (found["weights"] - weights[layer]).abs().max() < 1e-5
-                assert found["shared"] == (2 if name in ("LlamaForCausalLM", "Qwen3ForCausalLM") else 1)
+                assert (found.weights - weights[layer]).abs().max() < 1e-5
+                assert found.shared == (2 if name in ("LlamaForCausalLM", "Qwen3ForCausalLM") else 1)
             assert seen.query_key(1, 2, 0, kind).data["query"].shape[0] == weights.shape[2]
     assert model.config._attn_implementation == "sdpa"
 
@@ -142,10 +146,15 @@ def test_scores_that_a_model_bends_are_refused_not_drawn_wrong(tokenizer):
         seen.query_key(layer=0, head=0, token=3)
 
 
+def test_weights_without_their_model_have_no_queries_and_keys():
+    with pytest.raises(WorkbookError, match="without the model"):
+        random_attention(torch.rand(1, 1, 2, 2).softmax(-1), kind="encoder").query_key()
+
+
 def test_query_and_key_of_the_real_encoder(model, tokenizer):
     seen = lab.attention(model, tokenizer, LONG)
     for layer in range(6):
-        assert (recompute(seen, layer, "encoder")["weights"] - seen.data["encoder"][layer]).abs().max() < 1e-5
+        assert (recompute(seen, layer, "encoder").weights - seen.data["encoder"][layer]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -169,6 +178,12 @@ def test_texts_of_different_length_are_generated_each_alone(tokenizer, name):
     model = tiny(name)
     several = lab.attention(model, tokenizer, [SHORT, LONG], max_new_tokens=4)
     assert several[0].ids == lab.attention(model, tokenizer, SHORT, max_new_tokens=4).ids
+
+
+def test_pairs_are_continued_too(tokenizer):
+    model = tiny("GPT2LMHeadModel")
+    for seen in lab.attention(model, tokenizer, [SHORT, LONG], [LONG, SHORT], max_new_tokens=2):
+        assert len(seen.tokens["decoder"]) == len(tokenizer(SHORT, LONG)["input_ids"]) + 2
 
 
 def test_a_translation_is_generated_when_no_target_is_given(tokenizer):
@@ -288,11 +303,11 @@ def test_tokens_are_text_in_the_page_whatever_they_are(model, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "token, label",
+    "token, text",
     [("Ġcat", "␣cat"), ("▁cat", "␣cat"), ("ä½ł", "你"), ("##ing", "##ing"), ("café", "café"), ("\n", "↵"), ("", "∅")],
 )
-def test_labels_are_readable(token, label):
-    assert views._label(token) == label
+def test_labels_are_readable(token, text):
+    assert label(token) == text
 
 
 def test_a_frame_is_sandboxed_titled_and_leaves_a_line_of_text():
@@ -327,3 +342,46 @@ def test_bertviz_without_its_libraries_says_what_to_install(monkeypatch, model, 
     seen = lab.attention(model, tokenizer, SHORT)
     with pytest.raises(WorkbookError, match="install --force-reinstall no-such-package"):
         lab.bertviz_model_view([layer[None] for layer in seen.data["encoder"]], seen.tokens["encoder"])
+
+
+PAGE = Path(joining.__file__).parent / "page"
+# What may stand at the left margin of a file of the page: functions and constants, and in start.js the call of `start`.
+TOP = re.compile(
+    r"(async )?function \w+\(|const \w+ = (Object\.freeze\(|\d+;|(async )?(\(.*\)|\w+) =>)|// |[ })]|start\(|$"
+)
+
+
+def described(figure) -> dict:
+    """What Python tells the page of a figure."""
+    return json.loads(re.search(r'id="page">(.*?)</script>', figure.html, re.DOTALL).group(1))
+
+
+def test_the_pages_bring_every_file_of_the_folder_and_each_its_own_in_order():
+    files = {file.name for file in PAGE.glob("*.js")}
+    assert {name for view in joining.VIEWS for name in joining.parts(view)} == files
+    assert {file.name for file in PAGE.iterdir()} == {*files, "style.css"}
+    seen = random_attention(torch.rand(2, 3, 4, 4).softmax(-1))
+    for view in ("heads", "model", "matrix", "cross"):
+        html = getattr(seen, view)().html
+        places = [html.find((PAGE / name).read_text(encoding="utf-8")) for name in joining.parts(view)]
+        assert places == sorted(places) and places[0] > 0
+        assert not [name for name in files - set(joining.parts(view)) if (PAGE / name).read_text("utf-8") in html]
+
+
+@pytest.mark.parametrize("file", sorted(PAGE.glob("*.js")), ids=lambda file: file.stem)
+def test_a_file_of_the_page_holds_functions_and_constants_alone(file):
+    text = file.read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if not TOP.match(line)] == []
+    assert ("\nstart(" in text) == (file.name == "start.js")
+    assert not re.search(r"^\s*(import|export)\b|\bimport\(|\bfetch\(|https?:", text, re.MULTILINE)
+    assert "</script" not in text
+
+
+def test_heights_are_computed_in_python_and_told_to_the_page():
+    seen = random_attention(torch.rand(2, 3, 9, 9).softmax(-1))
+    for view in ("heads", "model", "matrix", "cross"):
+        figure = getattr(seen, view)()
+        assert described(figure)["height"] == figure.height
+        assert described(figure).get("row") == views.ROWS.get(view)
+    longer = random_attention(torch.rand(2, 3, 10, 9).softmax(-1))
+    assert longer.heads().height - seen.heads().height == views.ROWS["heads"]

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from labs_utils.errors import WorkbookError
-from labs_utils.storage import read_json, update_json
+from labs_utils.storage import read_json, read_text, replace_file, replace_folder, update_json
 
 COUNT = """
 import sys; from pathlib import Path; from labs_utils.storage import update_json
@@ -64,3 +64,52 @@ def test_a_change_that_fails_writes_nothing(tmp_path):
         update_json(path, lambda record: record.update(lost=1 / 0))
     assert os.listdir(tmp_path).count("progress.json") == 1
     assert read_json(path) == {"kept": 1}
+
+
+def test_a_mark_in_front_of_a_file_saved_on_windows_is_no_damage(tmp_path, capsys):
+    path = tmp_path / "progress.json"
+    path.write_bytes(b'\xef\xbb\xbf{"kept": 1}')
+    assert update_json(path, lambda record: record.update(new=2)) == {"kept": 1, "new": 2}
+    path.write_bytes(b"\xef\xbb\xbfna\xc3\xafve")
+    assert read_text(path) == "naïve"
+    assert "damaged" not in capsys.readouterr().out
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "notes.txt"
+    replace_file(path, "old\r\n")
+    path.chmod(0o640)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, "new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old\r\n" and os.listdir(tmp_path) == ["notes.txt"]
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o640
+    replace_file(tmp_path / "token", "secret", mode=0o600)
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "model"
+    with replace_folder(folder) as part:
+        (part / "a").write_text("first")
+    with pytest.raises(ZeroDivisionError), replace_folder(folder) as part:
+        (part / "a").write_text(str(1 / 0))
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "a"] and (folder / "a").read_text() == "first"
+    with replace_folder(folder) as part:
+        (part / "b").write_text("second")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "b"]
+
+
+def test_a_folder_whose_exchange_was_killed_comes_back(tmp_path):
+    (tmp_path / ".model.old").mkdir()  # killed between the two renames
+    (tmp_path / ".model.old" / "kept").write_text("")
+    (tmp_path / ".model.part").mkdir()
+    with pytest.raises(ZeroDivisionError), replace_folder(tmp_path / "model"):
+        raise ZeroDivisionError
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kept", "model"]

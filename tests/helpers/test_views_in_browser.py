@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import labs_utils as lab
-from labs_utils.attention_maps import coding
+from labs_utils.attention_maps import coding, views
 from labs_utils.chapters import chapters
 from tests.helpers.test_attention import random_attention
 from tests.support import browser as real
@@ -71,10 +71,7 @@ def notebook(chromium, tmp_path_factory):
     """A notebook with every view, run in JupyterLab: `(page, watch, path)`."""
     folder = tmp_path_factory.mktemp("lab")
     path = folder / "views.ipynb"
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
-    # Without a kernel's name JupyterLab would ask for one.
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    real.write_notebook(path, CELLS)
     with real.jupyterlab(folder) as address, real.offline_page(chromium, height=1000) as (page, watch):
         real.open_notebook(page, address.format(name=path.name))
         real.run_all(page)
@@ -128,7 +125,7 @@ def test_bertviz_draws_offline(frames, title):
 def test_the_matrix_shows_the_value_under_the_pointer(notebook, frames, seen):
     frame = frames["matrix"]
     real.show(frame)
-    place = frame.evaluate("figure.view().places()")
+    place = frame.evaluate("figure.places()")
 
     def shows_the_value(query: int, key: int) -> None:
         x, y = (place["left"] + (key + 0.5) * place["cell"], place["top"] + (query + 0.5) * place["cell"])
@@ -304,17 +301,25 @@ _PLANES = """async (layer) => {
 
 
 def _heads_with_step(seen, step: float) -> str:
-    from labs_utils.attention_maps import views
-
-    stack = views._stack(seen, "cross", [0, 1], [0, 1], step)
+    stack = views._stack(seen, views._Part("cross", [0, 1], [0, 1]), step)
     return views.figure(
         "heads", seen, {"stacks": [stack], "layer": 0, "head": None, "note": ""}, None, "test", 400
     ).html
 
 
-def test_a_page_that_is_too_large_says_what_to_narrow(chromium, monkeypatch):
-    from labs_utils.attention_maps import views
+def test_rows_are_as_high_as_python_says(chromium):
+    html = random_attention(torch.rand(1, 2, 30, 30).softmax(-1), kind="encoder").heads().html
+    inside = "parseInt(document.querySelector('.spacer').style.height)"
+    with real.offline_page(chromium) as (page, watch):
+        heights = []
+        for row in (20, 27):
+            page.set_content(html.replace('"row":20', f'"row":{row}'))
+            page.wait_for_selector("html[data-ready]", state="attached")
+            heights.append(page.evaluate(inside))
+        assert heights[1] - heights[0] == 30 * 7 and watch.errors == []
 
+
+def test_a_page_that_is_too_large_says_what_to_narrow(chromium, monkeypatch):
     monkeypatch.setattr(views, "LARGEST", 2 * 3 * 20 * 20)
     seen = random_attention(torch.rand(5, 3, 20, 20).softmax(-1), kind="encoder")
     figure = seen.heads(layer=3)

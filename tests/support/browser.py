@@ -119,6 +119,15 @@ def _wait_for(address: str, server, seconds: float = 40) -> None:
     raise RuntimeError("JupyterLab did not start; its log is jupyterlab.log in the test's folder.")
 
 
+def write_notebook(path: Path, sources: list[str]) -> None:
+    """Write a notebook with these code cells. Without a kernel's name JupyterLab would ask for one."""
+    import nbformat
+
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+
+
 def open_notebook(page, address: str) -> None:
     """Open a notebook in JupyterLab and wait until its kernel is idle."""
     page.goto(address)
@@ -142,16 +151,13 @@ def show(frame) -> None:
     frame.frame_element().evaluate("frame => frame.scrollIntoView({ block: 'center' })")
 
 
-def frames(page, ready: bool = True) -> dict:
-    """The frames of our views by name (`"heads"`, …); bertviz's figures under their titles."""
+def frames(page) -> dict:
+    """The frames of our views by name (`"heads"`, …), once they have drawn; bertviz's figures under their titles."""
     found = {}
     for frame in page.frames[1:]:
-        if frame.evaluate(
-            "typeof document.getElementById('page') !== 'undefined' && !!document.getElementById('page')"
-        ):
-            if ready:
-                show(frame)
-                frame.wait_for_selector("html[data-ready]", timeout=20_000, state="attached")
+        if frame.evaluate("!!document.getElementById('page')"):
+            show(frame)
+            frame.wait_for_selector("html[data-ready]", timeout=20_000, state="attached")
             found[frame.evaluate("figure.page.view")] = frame
         else:
             found[frame.title()] = frame

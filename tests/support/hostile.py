@@ -84,7 +84,12 @@ VALUES = {
     "a huge list": [0] * 1_000_000,
 }
 
-FUNCTIONS = {f"returns {name}": (lambda value: lambda *_, **__: value)(value) for name, value in VALUES.items()} | {
+
+def returning(value):
+    return lambda *_, **__: value
+
+
+FUNCTIONS = {f"returns {name}": returning(value) for name, value in VALUES.items()} | {
     "raises": raises,
     "raises without words": raises_without_words,
     "leaves": leaves,

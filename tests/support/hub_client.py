@@ -4,7 +4,7 @@ import base64
 import hashlib
 import http.client
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
@@ -15,7 +15,7 @@ class Answer(NamedTuple):
     body: bytes
 
     @property
-    def json(self):
+    def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
 
@@ -27,7 +27,7 @@ class Raw:
         self.connection = http.client.HTTPConnection(endpoint.partition("://")[2], timeout=60)
         self.token = token
 
-    def ask(self, method: str, path: str, body=None, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send a request and return the whole answer; a dict is sent as JSON."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
