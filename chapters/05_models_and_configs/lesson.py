@@ -67,7 +67,7 @@ print("not printed above:", ", ".join(sorted(set(config.to_dict()) - shown)))
 # The notes are right that something is missing, but it is less than they feared. What you saw printed is
 # `to_diff_dict()`: the class's own settings, without what still has the value that every config starts with.
 # `to_dict()` is the whole. (The settings for text generation, which the parent class used to hold, now live in
-# `GenerationConfig`: chapter 12.)
+# `GenerationConfig`.)
 #
 # A config is data, with some manners. Before you run this: which of these four lines will complain?
 #
@@ -104,8 +104,8 @@ distil.n_layers, distil.num_hidden_layers, distil.hidden_size
 # ### Exercise 5.1
 # Write `changed(config)`: compare `config.to_dict()` with that of a fresh config of the same class. Return a dict that
 # maps each name whose value differs to the pair `(fresh value, your value)`. A name that the fresh config doesn't have
-# counts too, with `None` as its fresh value. For example, `changed(BertConfig(hidden_size=384, num_layers=3))` gives
-# `{"hidden_size": (768, 384), "num_layers": (None, 3)}`. It would have caught the typo above.
+# counts too, whatever its value, with `None` as its fresh value. For example, `changed(BertConfig(hidden_size=384,
+# num_layers=3))` gives `{"hidden_size": (768, 384), "num_layers": (None, 3)}`. It would have caught the typo above.
 
 # %% tags=["exercise"]
 def changed(config) -> dict:
@@ -113,7 +113,8 @@ def changed(config) -> dict:
     # BEGIN SOLUTION
     fresh = type(config)().to_dict()
     mine = config.to_dict()
-    return {name: (fresh.get(name), mine[name]) for name in mine if fresh.get(name) != mine[name]}
+    differ = [name for name in mine if name not in fresh or fresh[name] != mine[name]]
+    return {name: (fresh.get(name), mine[name]) for name in differ}
     # END SOLUTION
 
 # %% tags=["check"]
@@ -158,12 +159,11 @@ import matplotlib.pyplot as plt
 
 colours = {"embeddings": "#E69F00", "pooler": "#009E73"}
 figure, axes = plt.subplots(figsize=(8.6, 2.4))
-for row, name in enumerate(["distilbert", "bert-base"]):
+for name in ("distilbert", "bert-base"):
     left = 0
     for block, size in (table[name].dropna() / 1e6).items():
-        axes.barh(row, size, left=left, color=colours.get(block, "#0072B2"), edgecolor="white")
+        axes.barh(name, size, left=left, color=colours.get(block, "#0072B2"), edgecolor="white")
         left += size
-axes.set_yticks([0, 1], ["distilbert", "bert-base"])
 axes.text(11.5, 0.5, "embeddings", ha="center", va="center", color="#9C6B00")
 axes.text(56, 0.5, "layers of 7.1 million each", ha="center", va="center", color="#0072B2")
 axes.text(109.2, 0.5, "pooler", ha="right", va="center", color="#00654A")
@@ -428,8 +428,8 @@ pd.Series(index["weight_map"]).value_counts().sort_index().rename("tensors").to_
 # ### Exercise 5.3
 # Write `tensors_of(path)`: read the header of the safetensors file at `path`, and return a dict that maps each tensor's
 # name to the pair `(dtype, shape)`, with the dtype as the header writes it and the shape as a list. The entry
-# `__metadata__` is no tensor. Use no library but `json`, and don't read the numbers. For example, for the file above
-# `tensors_of("minilm/model.safetensors")["pooler.dense.weight"]` is `("F32", [384, 384])`.
+# `__metadata__` is no tensor. Use neither `safetensors` nor `torch`, and don't read the numbers. For example, for the
+# file above `tensors_of("minilm/model.safetensors")["pooler.dense.weight"]` is `("F32", [384, 384])`.
 
 # %% tags=["exercise"]
 def tensors_of(path) -> dict[str, tuple[str, list[int]]]:
@@ -493,7 +493,7 @@ def blob_name(data: bytes) -> str:
         return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
-# %%
+# %% tags=["long"] why="the whole mirror is the lesson"
 class Mirror(BaseHTTPRequestHandler):
     def do_GET(self):
         place, _, name = self.path.strip("/").rpartition("/")  # owner/name/resolve/revision, and the file
@@ -608,6 +608,7 @@ def tree(folder: Path, indent: str = "") -> None:
         else:
             print(f"{indent}{short(path.name)}  {path.stat().st_size:,} bytes")
 
+# %%
 home = Path("cache", "models--workbook--minilm")
 tree(home)
 
@@ -656,7 +657,7 @@ f"from {before:,} to {bytes_of(home):,} bytes, with {len(list((home / 'snapshots
 # %%
 blobs = {path.name: path.stat().st_size for path in (home / "blobs").iterdir()}
 rows = {name: row for row, name in enumerate(sorted(blobs, key=blobs.get))}
-figure, axes = plt.subplots(figsize=(8.6, 3.4))
+figure, axes = plt.subplots(figsize=(8.6, 3.4), subplot_kw={"frame_on": False, "xticks": [], "yticks": []})
 for side, align, commit, colour in ((0, "right", first, "#0072B2"), (2, "left", second, "#D55E00")):
     axes.text(side, len(rows), f"snapshot {commit[:7]}", ha="center", weight="bold", color=colour)
     for link in (home / "snapshots" / commit).iterdir():
@@ -664,11 +665,8 @@ for side, align, commit, colour in ((0, "right", first, "#0072B2"), (2, "left", 
         axes.plot([side, 1], [row, row], color=colour)
         axes.text(side, row, f" {link.name} ", ha=align, va="center")
 for name, row in rows.items():
-    label = f"{name[:7]}…\n{blobs[name]:,} bytes"
-    axes.text(1, row, label, ha="center", va="center", size=9, bbox={"fc": "white"})
-axes.set(xlim=(-0.6, 2.6), ylim=(-0.6, len(rows) + 0.4))
-axes.set_title("Two versions of a model share every file that didn't change")
-axes.axis("off");
+    axes.text(1, row, f"{name[:7]}…\n{blobs[name]:,} bytes", ha="center", va="center", size=9, bbox={"fc": "white"})
+axes.set(xlim=(-0.6, 2.6), ylim=(-0.6, len(rows) + 0.4), title="Two versions of a model share every unchanged file");
 
 # %% [markdown]
 # In the middle stand the blobs. Follow the lines from both sides: they meet, except for `config.json`. Ninety megabytes
@@ -715,9 +713,9 @@ print("a link:", Path("plain/config.json").is_symlink())
 # %% [markdown]
 # ### Exercise 5.4
 # Write `cached_path(repo_id, commit, filename, repo_type)`: the path of a file's link, below the cache's folder, as a
-# string with `/`. `repo_type` is `"model"`, `"dataset"` or `"space"`; the folder's name begins with its plural. A file
-# name may contain a folder. For example, `cached_path("workbook/minilm", "1a2b", "config.json", "model")` gives
-# `"models--workbook--minilm/snapshots/1a2b/config.json"`.
+# string with `/` or a `pathlib` path. `repo_type` is `"model"`, `"dataset"` or `"space"`; the folder's name begins with
+# its plural. A file name may contain a folder. For example, `cached_path("workbook/minilm", "1a2b", "config.json",
+# "model")` gives `"models--workbook--minilm/snapshots/1a2b/config.json"`.
 
 # %% tags=["exercise"]
 def cached_path(repo_id: str, commit: str, filename: str, repo_type: str) -> str:
@@ -840,7 +838,7 @@ lab.check("5.6", decide)
 # **folder brings its code along**. Write a model with no attention at all: its answer is the mean of the word
 # embeddings. Before you run this: when you load it later, will Python run the file, or only read it?
 
-# %%
+# %% tags=["long"] why="the whole file of an architecture is the lesson"
 code = '''
 import torch
 from torch import nn
@@ -1138,7 +1136,7 @@ assert memory["largest change of a similarity"].max() < 0.01  # bfloat16 writes 
 
 # %% [markdown]
 # Left, the memory halves. Right, `bfloat16` moves a similarity a little, `float16` much less (it spends more of its
-# bits on digits, and pays with its range: chapter 14).
+# bits on digits, and pays with its range).
 #
 # Who decides, if you say nothing? The file. The config says in which dtype the weights were saved, and version 5 loads
 # them so. (The argument was called `torch_dtype`; that name still works, with a warning.) A **device** you choose after
@@ -1232,12 +1230,12 @@ for entry, index in ends["vocab"].items():
     ctrl_vocab[entry.removesuffix("</w>") if whole else f"{entry}@@"] = index
 Path("vocab.json").write_text(json.dumps(ctrl_vocab), "utf-8")
 rules = [" ".join(pair) for pair in ends["merges"]]
-Path("merges.txt").write_text("\n".join(["#version: 0.2", *rules, ""]), "utf-8");
-
-# %%
+Path("merges.txt").write_text("\n".join(["#version: 0.2", *rules, ""]), "utf-8")
 scores = [tuple(pair) for pair in unigram["vocab"]]
 in_ends = {"vocab": ends["vocab"], "merges": ends["merges"]}
 in_bytes = {"vocab": in_bytes["vocab"], "merges": in_bytes["merges"]}
+
+# %%
 families = {
     "WordPiece": (BertTokenizer(vocab=piece["vocab"]), ["BERT", "DistilBERT", "ELECTRA"]),
     "BPE, word ends marked": (OpenAIGPTTokenizer(**in_ends), ["OpenAI GPT"]),
@@ -1375,7 +1373,7 @@ del traced, loaded, exported, program  # each holds the weights once more
 # %% [markdown]
 # The exported program is one file with weights and graph. It says which dimensions are free: with `Dim` for batch and
 # tokens it takes any sentence, without them it **complains** about another shape, instead of guessing. To make a model
-# faster rather than portable, there is `torch.compile` (chapter 15).
+# faster rather than portable, there is `torch.compile`.
 
 # %% [markdown]
 # ## 5.15 What a weights file can do to you
@@ -1476,8 +1474,9 @@ torch.equal(fresh.b.weight, shared.a.weight), fresh.a.weight is fresh.b.weight
 # ### Exercise 5.8
 # Write `stored_bytes(state)`: how many bytes of numbers must be stored for a state dict (name → tensor), if tensors
 # that share their memory are stored once? Two tensors share it if they start at the same place, `tensor.data_ptr()`;
-# equal numbers in two places count twice. For example, for `w = torch.zeros(10)` (float32), `stored_bytes({"a": w, "b":
-# w})` is 40, and `stored_bytes({"a": w, "b": w.clone()})` is 80.
+# equal numbers in two places count twice. (Here two that start at the same place are also of the same size: the state
+# holds no `w[:5]` beside its `w`.) For example, for `w = torch.zeros(10)` (float32), `stored_bytes({"a": w, "b": w})`
+# is 40, and `stored_bytes({"a": w, "b": w.clone()})` is 80.
 
 # %% tags=["exercise"]
 def stored_bytes(state: dict) -> int:

@@ -155,9 +155,10 @@ with lab.expect_error(RuntimeError, IndexError):
 
 # %% [markdown]
 # ### Exercise 6.1
-# Write `layer_norm(x, weight, bias, eps)`: `x` is a float tensor `[..., width]`, `weight` and `bias` are `[width]`,
-# `eps` is a small number. Normalise the **last** dimension, whatever stands before it, and return a tensor of the same
-# shape. For example, `x = [1., 3.]` with weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
+# Write `layer_norm(x, weight, bias, eps)` without the library's own: `x` is a float tensor `[..., width]`, `weight` and
+# `bias` are `[width]`, `eps` is a small number. Normalise the **last** dimension, whatever stands before it, and return
+# a tensor of the same shape. It should also hold for numbers far from 0, such as 3,000 and 3,001. For example, `x =
+# [1., 3.]` with weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
 
 # %% tags=["exercise"]
 def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
@@ -269,7 +270,7 @@ lab.check("6.2", extended_mask)
 # say that the 12 heads don't share one query matrix; their matrices are "spliced together". Which line below takes them
 # apart?
 
-# %%
+# %% tags=["long"] why="the whole of self-attention is the lesson"
 HEADS = model.config.num_attention_heads  # 12
 
 def self_attention(name, hidden, mask):
@@ -430,9 +431,9 @@ later | {"Llama": LlamaConfig().hidden_act, "Gemma": GemmaConfig().hidden_act}
 # differently: GPT-2 took the tanh form, OPT and T5 ReLU, Llama SiLU.
 #
 # ### Exercise 6.4
-# Write `gelu(x, approximate)`: for `approximate=False` return x · Φ(x) with the error function, `torch.erf`; for
-# `approximate=True` return `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`. `x` is a float tensor of any shape.
-# For example, `gelu(torch.tensor(1.0), False)` is about 0.8413.
+# Write `gelu(x, approximate)` without the library's own: for `approximate=False` return x · Φ(x) with the error
+# function, `torch.erf`; for `approximate=True` return `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`. `x` is a
+# float tensor of any shape. For example, `gelu(torch.tensor(1.0), False)` is about 0.8413.
 
 # %% tags=["exercise"]
 def gelu(x: torch.Tensor, approximate: bool) -> torch.Tensor:
@@ -455,7 +456,7 @@ lab.check("6.4", gelu)
 # <!-- T101 -->
 # All parts are there. Before you run this: how many lines does the whole of BERT take?
 
-# %%
+# %% tags=["long"] why="the whole of BERT on one page is the lesson"
 def bert_layer(name, hidden, mask):
     context, _ = self_attention(f"{name}.attention.self", hidden, mask)  # [texts, tokens, width]
     hidden = output(f"{name}.attention.output", context, hidden)  # [texts, tokens, width]
@@ -567,18 +568,17 @@ assert (counts["dropout"], counts["layer_norm"], counts["linear"]) == (37, 25, 7
 # And where are the 109 million parameters?
 
 # %%
-layer0 = base.encoder.layer[0]
-parts = {
-    "word embeddings": base.embeddings.word_embeddings,
-    "other embeddings": base.embeddings,
-    "attention × 12": layer0.attention,
-    "feed-forward × 12": layer0.intermediate,
-    "pooler": base.pooler,
+def numbers_in(*modules):
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+layer0, words_only = base.encoder.layer[0], numbers_in(base.embeddings.word_embeddings)
+size = {
+    "word embeddings": words_only,
+    "other embeddings": numbers_in(base.embeddings) - words_only,
+    "attention × 12": 12 * numbers_in(layer0.attention),
+    "feed-forward × 12": 12 * numbers_in(layer0.intermediate, layer0.output),
+    "pooler": numbers_in(base.pooler),
 }
-size = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-size["other embeddings"] -= size["word embeddings"]
-size["feed-forward × 12"] += sum(p.numel() for p in layer0.output.parameters())
-size = {name: count * (12 if "×" in name else 1) for name, count in size.items()}
 assert sum(size.values()) == base.num_parameters()
 
 # %%
@@ -621,10 +621,7 @@ lab.check("6.5", count_calls)
 # <!-- T104 -->
 # To train, PyTorch keeps what each operation will need for its gradient. **Gradient checkpointing** keeps only each
 # layer's input, and computes the layer again on the way back. Before you run this: what does that save, and what does
-# it cost?
-#
-# `saved_tensors_hooks` calls you with each tensor that is kept, so you can add up the bytes. This doesn't depend on the
-# machine.
+# it cost? A small BERT is enough to see it:
 
 # %%
 import time
@@ -637,7 +634,13 @@ def small_bert(layers):
     return BertForMaskedLM(config).train()
 
 examples = torch.randint(500, (8, 64), generator=torch.Generator().manual_seed(0))  # 8 texts of 64 tokens
+small = small_bert(6)
 
+# %% [markdown]
+# `saved_tensors_hooks` calls you with each tensor that is kept, so you can add up the bytes. This doesn't depend on the
+# machine.
+
+# %%
 def saved_megabytes(one):
     """How much the forward pass keeps for the backward pass."""
     kept = {}
@@ -657,7 +660,6 @@ def train_step(one):
     loss.backward()
     return megabytes, time.perf_counter() - begin, [p.grad.clone() for p in one.parameters()]
 
-small = small_bert(6)
 plain, seconds, gradients = min((train_step(small) for _ in range(3)), key=lambda found: found[1])  # the quickest of three
 small.activation_checkpointing_enable()
 less, longer, again = min((train_step(small) for _ in range(3)), key=lambda found: found[1])
@@ -705,6 +707,8 @@ from transformers.pytorch_utils import apply_chunking_to_forward
 first = fast.encoder.layer[0]
 with_curve("gelu")  # put the curve back after section 6.6
 hidden = torch.randn(2, 512, 384, generator=torch.Generator().manual_seed(0))  # two long texts
+
+# %%
 widest = {}
 hook = first.intermediate.register_forward_hook(lambda module, given, result: widest.update({size: list(result.shape)}))
 with torch.inference_mode():
@@ -747,14 +751,14 @@ kept
 # inference on long texts, or together with checkpointing, when a layer is computed again.
 #
 # ### Exercise 6.6
-# Write `in_chunks(function, x, size, dim)`: cut `x` along `dim` into runs of at most `size`, call `function` on each,
-# and put the results together along `dim`. The last run may be shorter, so any size is allowed; `size=0` calls
-# `function` once with all of `x`. For example, with `x` of shape `[2, 5, 4]`, size 2 and dim 1, `function` sees `[2, 2,
-# 4]`, `[2, 2, 4]` and `[2, 1, 4]`.
+# Write `in_chunks(function, x, size, dim)`: cut `x` along `dim` into runs of `size`, call `function` on each, and put
+# the results together along `dim`. Only the last run may be shorter, so any size is allowed; `size=0` calls `function`
+# once with all of `x`. For example, with `x` of shape `[2, 5, 4]`, size 2 and dim 1, `function` sees `[2, 2, 4]`, `[2,
+# 2, 4]` and `[2, 1, 4]`.
 
 # %% tags=["exercise"]
 def in_chunks(function, x: torch.Tensor, size: int, dim: int) -> torch.Tensor:
-    """`function` of `x`, computed in runs of at most `size` along `dim`; 0 means no chunks."""
+    """`function` of `x`, computed in runs of `size` along `dim`; 0 means no chunks."""
     # BEGIN SOLUTION
     if size == 0:
         return function(x)
@@ -801,6 +805,7 @@ def switch_heads(model, switches):
     denses = [layer.attention.output.dense for layer in model.bert.encoder.layer]
     return [dense.register_forward_pre_hook(before(number)) for number, dense in enumerate(denses)]
 
+# %%
 off = switch_heads(judge, torch.zeros(1, 6, 12))
 print("logits without any head:", judge(**one_text).logits, sep="\n")
 for hook in off:
@@ -853,6 +858,7 @@ def accuracy(removed):
         hook.remove()
     return right.float().mean().item()
 
+# %%
 order = importance.flatten().argsort()  # the least important first
 counts, everything = (0, 8, 16, 32, 72), accuracy(order[:0])
 nothing, middle = accuracy(order), counts[1:-1]
@@ -997,6 +1003,8 @@ masked = collator([{"input_ids": row} for row in plain_ids])
 original = torch.tensor(plain_ids)
 chosen = masked["labels"] != -100  # where a guess is asked for
 now = masked["input_ids"]
+
+# %%
 rates = {
     "[MASK]": (now == tokenizer.mask_token_id)[chosen].float().mean().item(),
     "another": ((now != tokenizer.mask_token_id) & (now != original))[chosen].float().mean().item(),
@@ -1020,9 +1028,10 @@ axes.set(xlabel="% of the chosen tokens", yticks=[], title=f"{chosen.float().mea
 #
 # ### Exercise 6.8
 # Write `mask_tokens(ids, special, mask_id, vocab_size)`: `ids` is `[texts, tokens]`, `special` a boolean tensor of the
-# same shape that is true where nothing may be chosen. Choose each other token with probability 0.15. Of the chosen ones
-# 80 % become `mask_id`, 10 % a random id below `vocab_size`, 10 % stay. Return `(inputs, labels)`, two new tensors;
-# `labels` holds the original id where a token was chosen and −100 elsewhere. Use torch's random numbers.
+# same shape that is true where nothing may be chosen. Choose each other token with probability 0.15, by itself: not
+# every text gets the same number. Of the chosen ones 80 % become `mask_id`, 10 % a random id below `vocab_size`, 10 %
+# stay. Return `(inputs, labels)`, two new tensors; `labels` holds the original id where a token was chosen and −100
+# elsewhere. Use torch's random numbers.
 
 # %% tags=["exercise"]
 def mask_tokens(ids: torch.Tensor, special: torch.Tensor, mask_id: int, vocab_size: int) -> tuple:
@@ -1121,6 +1130,8 @@ story = load_dataset(stories, revision=stories.revision)
 raw = Tokenizer(models.WordLevel(unk_token="[UNK]"))
 raw.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), "_")])
 raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+
+# %%
 special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 learn = trainers.WordLevelTrainer(special_tokens=list(special.values()), show_progress=False)
 raw.train_from_iterator(story["train"]["text"], learn)
@@ -1204,10 +1215,12 @@ schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step +
 collate = DataCollatorForLanguageModeling(letters, mlm_probability=0.2, seed=1)
 loader = torch.utils.data.DataLoader(reading, batch_size=80, shuffle=True, drop_last=True, collate_fn=collate)
 losses, examined = [], {0: F.cross_entropy(untrained, answers).item()}
+
+# %%
 while len(losses) < STEPS:
-    for examples, _ in zip(loader, range(STEPS - len(losses))):
+    for drawn, _ in zip(loader, range(STEPS - len(losses))):
         tiny.train()
-        loss = tiny(**examples).loss
+        loss = tiny(**drawn).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(tiny.parameters(), 1.0)
         optimizer.step()
@@ -1354,6 +1367,8 @@ for make in (create_bidirectional_mask, create_causal_mask):
     assert make(config=model.config, inputs_embeds=embedded, attention_mask=mask, past_key_values=None).shape == (2, 1, 14, 14)
 assert gap(AutoModel.from_pretrained(encoder, revision=encoder.revision, attn_implementation="sdpa")(**five).last_hidden_state,
            model(**five).last_hidden_state) < 1e-4
+
+# %%
 last = judge.bert.encoder.layer[5].attention.output.dense
 hook = last.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 0,))
 assert gap(judge(**one_text).logits, cut) > 0

@@ -302,7 +302,7 @@ def _distance(one, other) -> float:
     """The largest difference of two float64 tensors; infinite where shapes, infinities or nan differ."""
     if one.shape != other.shape:
         return float("inf")
-    off = (one - other).abs().nan_to_num(nan=float("inf"))
+    off = (one - other).abs().nan_to_num(nan=math.inf, posinf=math.inf)
     off[(one == other) | (one.isnan() & other.isnan())] = 0
     return float(off.max()) if off.numel() else 0.0
 
