@@ -1,4 +1,4 @@
-"""The classroom's Hub: answers per request, a 200 MB file up and down, thirty learners at once; and what it takes.
+"""The Hub server: answers per request, a 200 MB file up and down, thirty learners at once; and what it takes.
 
 The server is a process of its own; its clients share the cores with it. Copying is reading a file, hashing it and
 writing it to the same disk, flushed, in one process.

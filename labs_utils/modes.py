@@ -5,13 +5,14 @@ import sys
 
 from labs_utils.errors import WorkbookError
 
+HUB_SERVER = "hub server"  # what `lab.hub()` puts into LABS_MODE for this kernel; nobody chooses it
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 def mode() -> str:
-    """`"offline"` (the default) or `"hub"`, from the variable LABS_MODE; `"classroom"` once `lab.hub()` was called."""
+    """`"offline"` (the default) or `"hub"`, from the variable LABS_MODE; `HUB_SERVER` once `lab.hub()` was called."""
     given = os.environ.get("LABS_MODE", "offline")
-    if given not in ("offline", "hub", "classroom"):
+    if given not in ("offline", "hub", HUB_SERVER):
         raise WorkbookError(f"LABS_MODE is {given!r}; it can be 'offline' or 'hub'. Change it and restart the kernel.")
     return given
 

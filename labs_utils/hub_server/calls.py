@@ -1,13 +1,13 @@
 """One request: who asks, for which repository and revision, with which words; and how an answer is made of a function.
 
-Handlers are plain functions of a `Call`. They run on a thread, inside a transaction, so that no request waits for
-another one's disk, and what a handler reads belongs together.
+Handlers are plain functions of a `Call`. They run on a thread, inside a transaction (`call.db`), so that no request
+waits for another one's disk, and what a handler reads belongs together.
 """
 
 import functools
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, quote, unquote
 
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from labs_utils.hub_server import auth, history, repos
-from labs_utils.hub_server.errors import HubError, bad_request, repo_not_found, too_large
+from labs_utils.hub_server.errors import HubError, bad_request, too_large
 from labs_utils.hub_server.names import KINDS, file_path
 from labs_utils.hub_server.store import Store
 
@@ -28,7 +28,10 @@ class Call:
         caller: who asks, None without a token.
         request: Starlette's request.
         body: its whole body, for routes that take a small one.
+        db: the transaction that the request is answered in; set by `reads` and `writes`.
     """
+
+    db: sqlite3.Connection
 
     def __init__(self, request: Request, body: bytes = b""):
         self.request, self.body = request, body
@@ -96,21 +99,16 @@ class Call:
         kind = KINDS.get(self.request.path_params.get("kinds", "models"))
         if kind is None:
             raise no_route(self.request)
-        with self.store.database.reading() as db:
-            return repos.find(db, kind, self.part("owner"), self.part("name"), self.caller)
+        return repos.find(self.db, kind, self.part("owner"), self.part("name"), self.caller)
 
-    def writable(self) -> sqlite3.Row:
-        """The repository in the address, if the caller may change it."""
-        if self.caller is None:  # a public repository is no secret, but who may write to it is to be known first
-            raise repo_not_found(False) if not self._is_public() else HubError(401, "Log in first: this needs a token.")
-        repos.check_writer(self.repo, self.caller)
-        return self.repo
+    def must_see(self) -> None:
+        """Raise unless there is this repository and the caller may see it."""
+        _ = self.repo
 
-    def _is_public(self) -> bool:
-        try:
-            return bool(self.repo["id"])
-        except HubError:
-            return False
+    def must_change(self) -> auth.Caller:
+        """Return the caller; raise unless they may change the repository in the address."""
+        self.must_see()
+        return repos.check_writer(self.repo, self.caller)
 
     @property
     def revision(self) -> str:
@@ -120,13 +118,16 @@ class Call:
     @functools.cached_property
     def commit(self) -> str:
         """The commit that the revision names."""
-        with self.store.database.reading() as db:
-            return history.resolve(db, self.repo["id"], self.revision)
+        return history.resolve(self.db, self.repo["id"], self.revision)
 
     @property
     def files(self) -> history.Files:
         """The files of that commit."""
-        return history.files(self.store, self.repo["id"], self.commit)
+        return self.files_of(self.commit)
+
+    def files_of(self, commit: str) -> history.Files:
+        """The files of any commit of this repository."""
+        return history.files(self.store, self.db, self.repo["id"], commit)
 
     @property
     def path(self) -> str:
@@ -144,23 +145,27 @@ class Call:
             self._after.pop()()
 
 
-def reads(handler: Callable[[Call], Response]):
+Handler = Callable[[Call], Response]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def reads(handler: Handler) -> Endpoint:
     """A route for a handler that changes nothing."""
 
     def work(request: Request, body: bytes) -> Response:
         call = Call(request, body)
-        with call.store.database.reading():
+        with call.store.database.reading() as call.db:
             return handler(call)
 
     return _route(handler, work)
 
 
-def writes(handler: Callable[[Call], Response]):
+def writes(handler: Handler) -> Endpoint:
     """A route for a handler that changes something: all of it or nothing."""
 
     def work(request: Request, body: bytes) -> Response:
         call = Call(request, body)
-        with call.store.database.writing():
+        with call.store.database.writing() as call.db:
             answer = handler(call)
         call.finish()
         return answer
@@ -168,7 +173,7 @@ def writes(handler: Callable[[Call], Response]):
     return _route(handler, work)
 
 
-def _route(handler: Callable, work: Callable[[Request, bytes], Response]):
+def _route(handler: Handler, work: Callable[[Request, bytes], Response]) -> Endpoint:
     @functools.wraps(handler)
     async def route(request: Request) -> Response:
         body = b"" if request.method in ("GET", "HEAD") else await small_body(request)
@@ -191,9 +196,9 @@ async def small_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def no_route(request: Request) -> HubError:
-    """There is nothing at this address."""
-    return HubError(404, f"This server has no {request.method} {request.scope['path'][:200]}")
+def no_route(request: Request, status: int = 404) -> HubError:
+    """There is nothing at this address, or not for this method."""
+    return HubError(status, f"This server has no {request.method} {request.scope['path'][:200]}")
 
 
 def next_page(call: Call, items: list, size: int, offset: int) -> tuple[list, dict]:
@@ -224,8 +229,7 @@ async def as_answer(request: Request, error: HubError) -> Response:
         headers["X-Error-Code"] = error.code
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="Authentication required"'
-    body = {"error": message, **{key: value for key, value in error.body.items() if key != "there"}}
-    return JSONResponse(body, error.status, {**headers, **error.headers})
+    return JSONResponse({"error": message, **error.body}, error.status, {**headers, **error.headers})
 
 
 async def gone(request: Request, error: ClientDisconnect) -> Response:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from labs_utils.hub_server import roster, server
 from labs_utils.hub_server.store import Store
-from labs_utils.paths import home
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -25,13 +24,13 @@ def stop() -> None:
 
 
 def serve(host: str, port: int, users: Path) -> None:
-    """Serve a classroom from this terminal until Ctrl-C. New users' tokens are printed, once.
+    """Serve a class from this terminal until Ctrl-C. New users' tokens are printed, once.
 
     Raises:
         WorkbookError: the list of users, the address or the port can't be used.
     """
-    folder = home() / "classroom"
     roles, limits = roster.read(users)
+    folder = server.shared_folder()
     tokens = roster.enrol(Store(folder).database, roles)
     for name, token in sorted(tokens.items()):
         print(f"{name}: {token}")
@@ -42,4 +41,4 @@ def serve(host: str, port: int, users: Path) -> None:
     if host not in _LOOPBACK:
         print("Everyone on this network can reach the server and read its public repositories, and tokens are sent")
         print("unencrypted: use it in a network that you trust.")
-    server.serve(folder, host, port, everyone=host not in _LOOPBACK, limits=limits)
+    server.serve(folder, host, port, answers_any_host=host not in _LOOPBACK, limits=limits)

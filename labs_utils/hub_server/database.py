@@ -1,4 +1,8 @@
-"""Everything but content, in one SQLite file: whole transactions, readers that never wait, nothing to install."""
+"""Everything but content, in one SQLite file: whole transactions, readers that never wait, nothing to install.
+
+Whatever touches the database takes the connection of the block that it runs in, as `db`. So a function shows whether it
+needs a block around it, and a block that only reads can't be made to write.
+"""
 
 import contextlib
 import sqlite3
@@ -43,17 +47,26 @@ CREATE INDEX IF NOT EXISTS events_by_discussion ON events (repo, num);
 
 
 class Database:
-    """One connection per thread, one writer at a time, and every block of work is a transaction."""
+    """Every block of work is a transaction. Each thread has a connection to read; all share the one that writes."""
 
     def __init__(self, path: Path):
-        self._path, self._threads, self._writer = path, threading.local(), threading.RLock()
-        with self._writer:
-            self._connection().executescript(_SCHEMA)
+        self._path, self._threads, self._lock = path, threading.local(), threading.RLock()
+        self._writer = self._connect(any_thread=True)
+        self._writer.executescript(_SCHEMA)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A consistent view: commits that happen meanwhile aren't seen. Inside another block it is that block's."""
-        connection = self._connection()
+        """A consistent view: commits that happen meanwhile aren't seen, and SQLite refuses to write through it.
+
+        Inside another reading block it is that block's view.
+
+        Raises:
+            RuntimeError: this thread is inside a writing block. What that block has written would not be seen here,
+                so take its connection.
+        """
+        if getattr(self._threads, "is_writing", False):
+            raise RuntimeError("A reading block inside a writing block: use the connection of the writing block.")
+        connection = self._reader()
         if connection.in_transaction:
             yield connection
             return
@@ -65,24 +78,36 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """All of the block or nothing of it; blocks run one after another."""
-        with self._writer:
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        """All of the block or nothing of it; blocks run one after another.
 
-    def _connection(self) -> sqlite3.Connection:
-        connection = getattr(self._threads, "connection", None)
+        Raises:
+            RuntimeError: this thread is inside another block.
+        """
+        if getattr(self._threads, "is_writing", False) or self._reader().in_transaction:
+            raise RuntimeError("A writing block inside another block: one of them would not see what the other does.")
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._threads.is_writing = True
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            finally:
+                self._threads.is_writing = False
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+
+    def _reader(self) -> sqlite3.Connection:
+        connection = getattr(self._threads, "reader", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
-            connection.row_factory = sqlite3.Row
-            # In WAL with NORMAL a killed process loses nothing; a power cut may take back the last commits, whole.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-1000"):
-                connection.execute(f"PRAGMA {pragma}")
-            self._threads.connection = connection
+            connection = self._threads.reader = self._connect(any_thread=False)
+            connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    def _connect(self, any_thread: bool) -> sqlite3.Connection:
+        """Open the file. The writer goes from thread to thread, under the lock; a reader stays on its own."""
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=not any_thread)
+        connection.row_factory = sqlite3.Row
+        # In WAL with NORMAL a killed process loses nothing; a power cut may take back the last commits, whole.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-1000"):
+            connection.execute(f"PRAGMA {pragma}")
         return connection

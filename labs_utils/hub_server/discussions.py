@@ -3,6 +3,7 @@
 import difflib
 import json
 import sqlite3
+from typing import cast
 
 from labs_utils.hub_server import history, repos
 from labs_utils.hub_server.auth import Caller, now
@@ -40,7 +41,9 @@ def open_pull_request(db: sqlite3.Connection, repo: int, author: str, title: str
     return num
 
 
-def _open(db, repo: int, author: str, title: str, text: str, target: str | None, base: str | None) -> int:
+def _open(
+    db: sqlite3.Connection, repo: int, author: str, title: str, text: str, target: str | None, base: str | None
+) -> int:
     if not title:
         raise bad_request("A discussion needs a title.")
     num = db.execute("SELECT COALESCE(MAX(num), 0) + 1 FROM discussions WHERE repo = ?", (repo,)).fetchone()[0]
@@ -66,7 +69,7 @@ def note_commit(db: sqlite3.Connection, repo: int, num: int, author: str, commit
 def note(db: sqlite3.Connection, repo: int, num: int, kind: str, author: str, data: dict) -> int:
     """Add an event to a thread; return its id."""
     insert = "INSERT INTO events (repo, num, kind, author, created, data) VALUES (?, ?, ?, ?, ?, ?)"
-    return db.execute(insert, (repo, num, kind, author, now(), json.dumps(data))).lastrowid
+    return cast(int, db.execute(insert, (repo, num, kind, author, now(), json.dumps(data))).lastrowid)
 
 
 def events(db: sqlite3.Connection, repo: int, num: int) -> list[sqlite3.Row]:
@@ -100,7 +103,7 @@ def set_status(db: sqlite3.Connection, repo: int, discussion: sqlite3.Row, autho
 
 
 def merge(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row, author: str) -> str:
-    """Bring a pull request's changes into its target as one commit; return the commit. Call it in a writing block.
+    """Bring a pull request's changes into its target as one commit; return the commit.
 
     Raises:
         HubError: 409 if the target changed the same files since, or the pull request isn't open.
@@ -112,11 +115,16 @@ def merge(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.R
     if clashes:
         raise HubError(409, f"The target changed the same files: {', '.join(clashes[:10])}.")
     head = history.resolve(db, repo, discussion["target"])
-    changes = [("put", path, new) if new else ("file", path) for path, _, new in changed(store, db, repo, discussion)]
+    target = history.files(store, db, repo, head)
+    changes: list[history.Change] = []
+    for path, _, new in changed(store, db, repo, discussion):
+        if new:
+            changes.append(history.Put(path, new))
+        elif path in target:  # the target may have deleted the same file
+            changes.append(history.DeleteFile(path))
     title = f"{discussion['title']} (#{num})"
-    target = history.files(store, repo, head)
-    new_files = history.applied(target, [one for one in changes if one[0] == "put" or one[1] in target])
-    made = history.commit(store, repo, discussion["target"], head, new_files, author, title)
+    new_files = history.applied(target, changes)
+    made = history.commit(store, db, repo, discussion["target"], head, new_files, author, title)
     db.execute("UPDATE discussions SET status = 'merged', merged = ? WHERE repo = ? AND num = ?", (made, repo, num))
     note(db, repo, num, "status-change", author, {"status": "merged"})
     return made
@@ -124,11 +132,11 @@ def merge(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.R
 
 def changed(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row) -> list[tuple]:
     """What a pull request changes, as `(path, before, after)`; None where the file isn't there."""
-    base = history.files(store, repo, discussion["base"])
-    return _differences(base, history.files(store, repo, _head(db, repo, discussion)))
+    base = history.files(store, db, repo, discussion["base"])
+    return _differences(base, history.files(store, db, repo, _head(db, repo, discussion)))
 
 
-def _head(db, repo: int, discussion: sqlite3.Row) -> str:
+def _head(db: sqlite3.Connection, repo: int, discussion: sqlite3.Row) -> str:
     return history.resolve(db, repo, f"{history.PULLS}{discussion['num']}")
 
 
@@ -146,7 +154,7 @@ def same(one: history.Entry | None, other: history.Entry | None) -> bool:
 def conflicts(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row) -> list[str]:
     """Files that a pull request changes and that its target has changed in another way since."""
     try:
-        target = history.files(store, repo, history.resolve(db, repo, discussion["target"]))
+        target = history.files(store, db, repo, history.resolve(db, repo, discussion["target"]))
     except HubError:  # the branch is gone
         return []
     touched = changed(store, db, repo, discussion)
@@ -158,19 +166,19 @@ def diff(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Ro
     parts = []
     for path, old, new in changed(store, db, repo, discussion):
         parts.append(f"diff --git a/{path} b/{path}\n")
-        lines = [_lines(store, one) for one in (old, new)]
-        if None in lines or sum(map(len, parts)) > 4 * _LARGEST_DIFF:
+        before, after = _lines(store, old), _lines(store, new)
+        if before is None or after is None or sum(map(len, parts)) > 4 * _LARGEST_DIFF:
             parts.append(f"Binary files a/{path} and b/{path} differ\n")
             continue
-        names = [f"a/{path}" if old else "/dev/null", f"b/{path}" if new else "/dev/null"]
-        parts += [f"{line}\n" for line in difflib.unified_diff(*lines, *names, lineterm="")]
+        names = f"a/{path}" if old else "/dev/null", f"b/{path}" if new else "/dev/null"
+        parts += [f"{line}\n" for line in difflib.unified_diff(before, after, *names, lineterm="")]
     return "".join(parts)
 
 
 def _lines(store: Store, entry: history.Entry | None) -> list[str] | None:
     if entry is None:
         return []
-    if entry.lfs:
+    if entry.is_lfs:
         return history.pointer(entry.sha256, entry.size).decode().splitlines()
     if entry.size > _LARGEST_DIFF:
         return None

@@ -1,5 +1,7 @@
 """What goes wrong, in the Hub's own form: a status, a sentence, and the code by which the clients tell errors apart."""
 
+import sqlite3
+
 
 class HubError(Exception):
     """An answer other than success.
@@ -11,9 +13,22 @@ class HubError(Exception):
         headers: further headers of the answer.
     """
 
-    def __init__(self, status: int, message: str, code: str | None = None, body=None, headers=None):
+    def __init__(self, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None):
         super().__init__(message)
-        self.status, self.code, self.body, self.headers = status, code, body or {}, headers or {}
+        self.status, self.code, self.headers = status, code, headers or {}
+        self.body: dict[str, object] = {}
+
+
+class RepoExists(HubError):
+    """There is a repository of this name already: 409.
+
+    Attributes:
+        repo: the row of that repository; the route tells the client its address.
+    """
+
+    def __init__(self, message: str, repo: sqlite3.Row):
+        super().__init__(409, message)
+        self.repo = repo
 
 
 def bad_request(message: str) -> HubError:
@@ -26,9 +41,9 @@ def too_large(message: str) -> HubError:
     return HubError(413, message)
 
 
-def repo_not_found(known_caller: bool) -> HubError:
+def repo_not_found(is_caller_known: bool) -> HubError:
     """No such repository, or one that the caller may not see; which of the two is not told."""
-    return HubError(404 if known_caller else 401, "Repository not found", "RepoNotFound")
+    return HubError(404 if is_caller_known else 401, "Repository not found", "RepoNotFound")
 
 
 def revision_not_found(revision: str) -> HubError:

@@ -17,23 +17,45 @@ HEADS, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
 class Entry(NamedTuple):
     """A file in a commit.
 
-    `oid` is Git's: of the content, or of the pointer file if the content came as an LFS upload (`lfs`). `last` is the
-    commit that changed the file last.
+    `oid` is Git's: of the content, or of the pointer file if the content came as an LFS upload (`is_lfs`). `last` is
+    the commit that changed the file last.
     """
 
     oid: str
     size: int
     sha256: str
-    lfs: bool
+    is_lfs: bool
     last: str = ""
 
     @property
     def etag(self) -> str:
         """What identifies the content in a client's cache, as on the Hub."""
-        return self.sha256 if self.lfs else self.oid
+        return self.sha256 if self.is_lfs else self.oid
 
 
 Files = dict[str, Entry]
+
+
+class Put(NamedTuple):
+    """A change of a commit: this file is there from now on."""
+
+    path: str
+    entry: Entry
+
+
+class DeleteFile(NamedTuple):
+    """A change of a commit: this file goes."""
+
+    path: str
+
+
+class DeleteFolder(NamedTuple):
+    """A change of a commit: every file below this path goes."""
+
+    path: str
+
+
+Change = Put | DeleteFile | DeleteFolder
 
 
 def git_oid(content: bytes) -> str:
@@ -73,15 +95,14 @@ def resolve(db: sqlite3.Connection, repo: int, revision: str) -> str:
     raise revision_not_found(revision)
 
 
-def files(store: Store, repo: int, commit: str) -> Files:
+def files(store: Store, db: sqlite3.Connection, repo: int, commit: str) -> Files:
     """The complete list of a commit's files, by path in order. Treat it as read-only: it is shared."""
     known = store.snapshots.get((repo, commit))
     if known is None:
-        with store.database.reading() as db:
-            question = "SELECT files FROM snapshots WHERE repo = ? AND commit_id = ?"
-            row = db.execute(question, (repo, commit)).fetchone()
+        question = "SELECT files FROM snapshots WHERE repo = ? AND commit_id = ?"
+        row = db.execute(question, (repo, commit)).fetchone()
         listed = json.loads(zlib.decompress(row["files"]))
-        known = {path: Entry(oid, size, sha, bool(lfs), last) for path, oid, size, sha, lfs, last in listed}
+        known = {path: Entry(oid, size, sha, bool(is_lfs), last) for path, oid, size, sha, is_lfs, last in listed}
         store.snapshots.put((repo, commit), known)
     return known
 
@@ -98,9 +119,17 @@ def branch_ref(revision: str) -> str:
 
 
 def commit(
-    store: Store, repo: int, ref: str, parent: str | None, new: Files, author: str, title: str, message=""
+    store: Store,
+    db: sqlite3.Connection,
+    repo: int,
+    ref: str,
+    parent: str | None,
+    new: Files,
+    author: str,
+    title: str,
+    message: str = "",
 ) -> str:
-    """Write a commit with exactly the files `new`, move `ref` to it and return its id. Call it inside a writing block.
+    """Write a commit with exactly the files `new`, move `ref` to it and return its id.
 
     The id is computed from the files, the parent, the author, the time and the words: the same commit has the same id.
     """
@@ -110,19 +139,16 @@ def commit(
     listed = [[path, *entry[:4]] for path, entry in sorted(new.items())]
     text = json.dumps([listed, parent, author, date, title, message])
     commit_id = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    before = files(store, repo, parent) if parent else {}
+    before = files(store, db, repo, parent) if parent else {}
     for line in listed:
         old = before.get(line[0])
         line.append(old.last if old and list(old[:4]) == line[1:] else commit_id)
     packed = zlib.compress(json.dumps(listed).encode(), 1)
-    with store.database.reading() as db:
-        db.execute(
-            "INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (repo, commit_id, parent, author, date, title, message),
-        )
-        db.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (repo, commit_id, packed))
-        move(db, repo, ref, commit_id)
-        db.execute("UPDATE repos SET modified = ? WHERE id = ?", (date, repo))
+    row = (repo, commit_id, parent, author, date, title, message)
+    db.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    db.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (repo, commit_id, packed))
+    move(db, repo, ref, commit_id)
+    db.execute("UPDATE repos SET modified = ? WHERE id = ?", (date, repo))
     return commit_id
 
 
@@ -131,23 +157,23 @@ def move(db: sqlite3.Connection, repo: int, ref: str, commit_id: str) -> None:
     db.execute("INSERT OR REPLACE INTO refs VALUES (?, ?, ?)", (repo, ref, commit_id))
 
 
-def applied(old: Files, changes: list[tuple]) -> Files:
-    """Return `old` after the changes, in their order: `("put", path, entry)`, `("file", path)`, `("folder", path)`.
+def applied(old: Files, changes: list[Change]) -> Files:
+    """Return `old` after the changes, in their order.
 
     Raises:
         HubError: a file to delete isn't there, or a path is a file and a folder at once.
     """
     new = dict(old)
-    for kind, path, *rest in changes:
-        if kind == "put":
-            new[path] = rest[0]
-        elif kind == "file":
-            if new.pop(path, None) is None:
-                raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+    for change in changes:
+        if isinstance(change, Put):
+            new[change.path] = change.entry
+        elif isinstance(change, DeleteFile):
+            if new.pop(change.path, None) is None:
+                raise HubError(404, f"A file with this name doesn't exist: {change.path}", "EntryNotFound")
         else:
-            inside = [one for one in new if one.startswith(f"{path}/")]
+            inside = [one for one in new if one.startswith(f"{change.path}/")]
             if not inside:
-                raise entry_not_found(path)
+                raise entry_not_found(change.path)
             for one in inside:
                 del new[one]
     _check_folders(new)
@@ -176,21 +202,18 @@ def log(db: sqlite3.Connection, repo: int, commit_id: str, limit: int, offset: i
     return db.execute(question, {"repo": repo, "start": commit_id, "limit": limit, "offset": offset}).fetchall()
 
 
-def squash(store: Store, repo: int, branch: str, author: str, title: str) -> list[str]:
+def squash(store: Store, db: sqlite3.Connection, repo: int, branch: str, author: str, title: str) -> list[str]:
     """Make the branch's history one commit; forget what no ref reaches. Return the content that may now be unneeded.
-
-    Call it inside a writing block.
 
     Raises:
         HubError: RevisionNotFound.
     """
-    with store.database.reading() as db:
-        head = resolve(db, repo, HEADS + branch)
-        commit(store, repo, HEADS + branch, None, files(store, repo, head), author, title)
-        unreached = f"repo = :repo AND {{}} NOT IN ({_REACHED})"
-        for table, column in (("commits", "id"), ("snapshots", "commit_id")):
-            db.execute(f"DELETE FROM {table} WHERE {unreached.format(column)}", {"repo": repo})
-        return _release(store, db, repo)
+    head = resolve(db, repo, HEADS + branch)
+    commit(store, db, repo, HEADS + branch, None, files(store, db, repo, head), author, title)
+    unreached = f"repo = :repo AND {{}} NOT IN ({_REACHED})"
+    for table, column in (("commits", "id"), ("snapshots", "commit_id")):
+        db.execute(f"DELETE FROM {table} WHERE {unreached.format(column)}", {"repo": repo})
+    return _release(store, db, repo)
 
 
 _REACHED = """WITH RECURSIVE line(id) AS (
@@ -203,7 +226,7 @@ _REACHED = """WITH RECURSIVE line(id) AS (
 def _release(store: Store, db: sqlite3.Connection, repo: int) -> list[str]:
     """Drop the repository's hold on content that none of its commits names."""
     commits = [row["id"] for row in db.execute("SELECT id FROM commits WHERE repo = ?", (repo,))]
-    needed = {entry.sha256 for one in commits for entry in files(store, repo, one).values()}
+    needed = {entry.sha256 for one in commits for entry in files(store, db, repo, one).values()}
     held = {row["sha256"] for row in db.execute("SELECT sha256 FROM holdings WHERE repo = ?", (repo,))}
     for sha256 in held - needed:
         db.execute("DELETE FROM holdings WHERE repo = ? AND sha256 = ?", (repo, sha256))

@@ -31,8 +31,12 @@ def user_name(name: object) -> str:
 
 def repo_name(name: object) -> str:
     """Return a valid repository name (without its owner), or raise 400 with the rule."""
-    good = isinstance(name, str) and _NAME.fullmatch(name) and ".." not in name and "--" not in name
-    if not good or name.endswith((".git", ".ipynb")):
+    if (
+        not isinstance(name, str)
+        or not _NAME.fullmatch(name)
+        or any(part in name for part in ("..", "--"))
+        or name.endswith((".git", ".ipynb"))
+    ):
         raise bad_request(
             f"{_shown(name)} is no repository name: up to 96 letters, digits, '-', '_' and '.', "
             "with no '--' or '..', and not ending in '.', '.git' or '.ipynb'."
@@ -43,8 +47,14 @@ def repo_name(name: object) -> str:
 def ref_name(name: object) -> str:
     """Return a valid name of a branch or tag, or raise 400. Git's rules, a little narrower."""
     bad_parts = ("..", "//", "@{", "/.", "./")
-    good = isinstance(name, str) and _REF.fullmatch(name) and not any(part in name for part in bad_parts)
-    if not good or name.endswith((".lock", "/", ".")) or name.startswith("refs/") or COMMIT.fullmatch(name):
+    if (
+        not isinstance(name, str)
+        or not _REF.fullmatch(name)
+        or any(part in name for part in bad_parts)
+        or name.endswith((".lock", "/", "."))
+        or name.startswith("refs/")
+        or COMMIT.fullmatch(name)
+    ):
         raise bad_request(f"{_shown(name)} is no name for a branch or a tag.")
     return name
 

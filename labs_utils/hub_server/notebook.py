@@ -7,6 +7,7 @@ from html import escape
 
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import server
+from labs_utils.modes import HUB_SERVER
 from labs_utils.paths import cache
 
 
@@ -50,7 +51,7 @@ def hub() -> LearnersHub:
     running = server.start(folder)
     token = server.learner_token(folder)
     # A cache and a login of its own: what happens here never meets the reader's own account or files.
-    own = {"HF_HOME": str(cache() / "huggingface"), "LABS_MODE": "classroom"}
+    own = {"HF_HOME": str(cache() / "huggingface"), "LABS_MODE": HUB_SERVER}
     os.environ.update(server.environment(running.endpoint, token) | own)
     _check_not_imported(running.endpoint)
     return LearnersHub(running.endpoint, server.LEARNER)

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from labs_utils.hub_server import cards, discussions, history, repos
-from labs_utils.hub_server.calls import Call, no_route, reads
+from labs_utils.hub_server.calls import Call, Endpoint, Handler, no_route, reads
 from labs_utils.hub_server.errors import HubError, entry_not_found
 from labs_utils.hub_server.names import KINDS
 
@@ -41,11 +41,12 @@ def _size(count: int) -> str:
     """
     if count < 1000:
         return f"{count} B"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 1000 or unit == "GB":
+    shown, unit = count / 1000, "kB"
+    for larger in ("MB", "GB"):
+        if shown < 1000:
             break
-    return f"{count:.1f} {unit}"
+        shown, unit = shown / 1000, larger
+    return f"{shown:.1f} {unit}"
 
 
 _templates = jinja2.Environment(
@@ -59,7 +60,7 @@ def _page(template: str, status: int = 200, **shown) -> Response:
     return HTMLResponse(_templates.get_template(template).render(**shown), status, _SAFE)
 
 
-def page(handler):
+def page(handler: Handler) -> Endpoint:
     """A route for a page; what goes wrong is a page, too."""
 
     @functools.wraps(handler)
@@ -75,24 +76,26 @@ def page(handler):
 
 
 def home(call: Call) -> Response:
-    """All public repositories, the newest first; `?search=` narrows."""
-    wanted, groups = call.query("search").strip().lower(), {}
-    with call.store.database.reading() as db:
-        for kinds, kind in KINDS.items():
-            rows = sorted(repos.visible(db, kind, None), key=lambda row: row["modified"], reverse=True)
-            groups[kinds] = [
-                {"repo": row, "name": repos.full_name(row), "about": json.loads(row["about"])}
-                for row in rows
-                if wanted in repos.full_name(row).lower()
-            ]
-    return _page("home.html", groups=groups, search=wanted)
+    """All public repositories, the newest first; `?search=` narrows.
+
+    As on the Hub: https://huggingface.co/models
+    """
+    search, groups = call.query("search").strip().lower(), {}
+    for kinds, kind in KINDS.items():
+        rows = sorted(repos.visible(call.db, kind, None), key=lambda row: row["modified"], reverse=True)
+        groups[kinds] = [
+            {"repo": row, "name": repos.full_name(row), "about": json.loads(row["about"])}
+            for row in rows
+            if search in repos.full_name(row).lower()
+        ]
+    return _page("home.html", groups=groups, search=search)
 
 
 def _repo(call: Call, template: str, tab: str, **shown) -> Response:
     """A page of one repository: its head, its tabs, and the template's own part."""
-    with call.store.database.reading() as db:
-        names = [row["name"] for row in db.execute("SELECT name FROM refs WHERE repo = ?", (call.repo["id"],))]
-        threads = db.execute("SELECT COUNT(*) FROM discussions WHERE repo = ?", (call.repo["id"],)).fetchone()[0]
+    this = (call.repo["id"],)
+    names = [row["name"] for row in call.db.execute("SELECT name FROM refs WHERE repo = ?", this)]
+    threads = call.db.execute("SELECT COUNT(*) FROM discussions WHERE repo = ?", this).fetchone()[0]
     about, commit = json.loads(call.repo["about"]), call.commit
     return _page(
         template, repo=call.repo, name=repos.full_name(call.repo), about=about, tab=tab, threads=threads, commit=commit,
@@ -105,14 +108,20 @@ def _short(names: list[str], prefix: str) -> list[str]:
 
 
 def card(call: Call) -> Response:
-    """The README of the main branch, with its metadata."""
+    """The README of the main branch, with its metadata.
+
+    As on the Hub: https://huggingface.co/docs/hub/model-cards
+    """
     text = _read(call, call.files.get("README.md"))
     body = _markdown(cards.body(text)) if text is not None else None
     return _repo(call, "card.html", "card", body=body)
 
 
 def tree(call: Call) -> Response:
-    """A folder at a revision."""
+    """A folder at a revision.
+
+    As on the Hub: https://huggingface.co/docs/hub/repositories-getting-started
+    """
     prefix = f"{call.path}/" if call.path else ""
     below = {path[len(prefix) :]: entry for path, entry in call.files.items() if path.startswith(prefix)}
     if prefix and not below:
@@ -123,7 +132,10 @@ def tree(call: Call) -> Response:
 
 
 def blob(call: Call) -> Response:
-    """One file: its text, or what it is."""
+    """One file: its text, or what it is.
+
+    As on the Hub: https://huggingface.co/docs/hub/repositories-getting-started
+    """
     if call.path not in call.files:
         raise entry_not_found(call.path)
     entry = call.files[call.path]
@@ -142,17 +154,21 @@ def _read(call: Call, entry: history.Entry | None) -> str | None:
 
 
 def commits(call: Call) -> Response:
-    """The history of a revision, the newest first."""
-    with call.store.database.reading() as db:
-        rows = history.log(db, call.repo["id"], call.commit, _HISTORY, 0)
+    """The history of a revision, the newest first.
+
+    As on the Hub: https://huggingface.co/docs/hub/repositories-getting-started
+    """
+    rows = history.log(call.db, call.repo["id"], call.commit, _HISTORY, 0)
     return _repo(call, "commits.html", "history", rows=rows)
 
 
 def commit(call: Call) -> Response:
-    """What one commit changed."""
-    with call.store.database.reading() as db:
-        row = history.log(db, call.repo["id"], call.commit, 1, 0)[0]
-    before = history.files(call.store, call.repo["id"], row["parent"]) if row["parent"] else {}
+    """What one commit changed.
+
+    As on the Hub: https://huggingface.co/docs/hub/repositories-getting-started
+    """
+    row = history.log(call.db, call.repo["id"], call.commit, 1, 0)[0]
+    before = call.files_of(row["parent"]) if row["parent"] else {}
     return _repo(call, "commit.html", "history", row=row, changes=_changes(call, before, call.files))
 
 
@@ -163,40 +179,47 @@ def _changes(call: Call, before: history.Files, after: history.Files) -> list[di
         old, new = before.get(path), after.get(path)
         if old and new and old.sha256 == new.sha256:
             continue
-        texts = [_read(call, entry) if entry else "" for entry in (old, new)]
+        old_text, new_text = (_read(call, entry) if entry else "" for entry in (old, new))
         lines = None
-        if None not in texts and len(changes) < 50:
-            found = difflib.unified_diff(*(text.splitlines() for text in texts), lineterm="", n=3)
+        if old_text is not None and new_text is not None and len(changes) < 50:
+            found = difflib.unified_diff(old_text.splitlines(), new_text.splitlines(), lineterm="", n=3)
             lines = [(line[:1], line[1:]) for line in list(found)[2:]]
         changes.append({"path": path, "old": old, "new": new, "lines": lines})
     return changes
 
 
 def threads(call: Call) -> Response:
-    """Discussions and pull requests."""
-    with call.store.database.reading() as db:
-        rows = db.execute("SELECT * FROM discussions WHERE repo = ? ORDER BY num DESC", (call.repo["id"],)).fetchall()
+    """Discussions and pull requests.
+
+    As on the Hub: https://huggingface.co/docs/hub/repositories-pull-requests-discussions
+    """
+    question = "SELECT * FROM discussions WHERE repo = ? ORDER BY num DESC"
+    rows = call.db.execute(question, (call.repo["id"],)).fetchall()
     return _repo(call, "threads.html", "threads", rows=rows)
 
 
 def thread(call: Call) -> Response:
-    """One discussion or pull request, with what happened in it and, of a pull request, what it would change."""
+    """One discussion or pull request, with what happened in it and, of a pull request, what it would change.
+
+    As on the Hub: https://huggingface.co/docs/hub/repositories-pull-requests-discussions
+    """
     number = call.part("num")
     if not (number.isascii() and number.isdigit() and len(number) < 9):
         raise no_route(call.request)
-    with call.store.database.reading() as db:
-        row = discussions.find(db, call.repo["id"], int(number))
-        events = [(event, json.loads(event["data"])) for event in discussions.events(db, call.repo["id"], row["num"])]
-        changes = None
-        if row["is_pull_request"] and row["base"]:
-            head = history.resolve(db, call.repo["id"], f"{history.PULLS}{row['num']}")
-            sides = [history.files(call.store, call.repo["id"], one) for one in (row["base"], head)]
-            changes = _changes(call, *sides)
+    row = discussions.find(call.db, call.repo["id"], int(number))
+    events = [(event, json.loads(event["data"])) for event in discussions.events(call.db, row["repo"], row["num"])]
+    changes = None
+    if row["is_pull_request"] and row["base"]:
+        head = history.resolve(call.db, row["repo"], f"{history.PULLS}{row['num']}")
+        changes = _changes(call, call.files_of(row["base"]), call.files_of(head))
     return _repo(call, "thread.html", "threads", row=row, events=events, changes=changes)
 
 
 async def style(request: Request) -> Response:
-    """The one style sheet."""
+    """The one style sheet.
+
+    The only thing that a page loads: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
+    """
     return Response((_FOLDER / "hub.css").read_bytes(), headers={**_SAFE, "Content-Type": "text/css; charset=utf-8"})
 
 

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
+from typing import cast
 
 from labs_utils.hub_server import cards, history
 from labs_utils.hub_server.auth import Caller, now
-from labs_utils.hub_server.errors import HubError, repo_not_found, too_large
+from labs_utils.hub_server.errors import HubError, RepoExists, repo_not_found, too_large
 from labs_utils.hub_server.names import PREFIXES, repo_name
 from labs_utils.hub_server.store import Store
 
@@ -48,65 +49,71 @@ def owns(repo: sqlite3.Row, caller: Caller | None) -> bool:
     return caller is not None and caller.name.lower() == repo["owner"].lower()
 
 
-def check_writer(repo: sqlite3.Row, caller: Caller | None) -> None:
-    """Raise unless the caller may change the repository: its owner, with a token that writes."""
-    check_write_token(caller)
+def check_writer(repo: sqlite3.Row, caller: Caller | None) -> Caller:
+    """Return the caller; raise unless they may change the repository: its owner, with a token that writes."""
+    caller = check_write_token(caller)
     if not owns(repo, caller):
         raise HubError(403, f"{caller.name} may not write to {full_name(repo)}; open a pull request instead.")
+    return caller
 
 
-def check_write_token(caller: Caller | None) -> None:
-    """Raise unless the caller is known and their token may write."""
+def check_write_token(caller: Caller | None) -> Caller:
+    """Return the caller; raise unless they are known and their token may write."""
     if caller is None:
         raise HubError(401, "Log in first: this needs a token.")
     if not caller.can_write:
         raise HubError(403, "This token may only read; this needs one with the role 'write'.")
+    return caller
 
 
 def create(
-    store: Store, caller: Caller, kind: str, owner: str, name: str, private: bool, sdk: str | None
+    store: Store,
+    db: sqlite3.Connection,
+    caller: Caller,
+    kind: str,
+    owner: str,
+    name: str,
+    private: bool,
+    sdk: str | None,
 ) -> sqlite3.Row:
-    """Make a repository with its first commit and return it. Call it inside a writing block.
+    """Make a repository with its first commit and return it.
 
     Raises:
-        HubError: 409 with the address if it is there already, 403 in another user's name, 400 for a bad name.
+        RepoExists: it is there already.
+        HubError: 403 in another user's name, 400 for a bad name, 413 if the owner has too many.
     """
     check_write_token(caller)
     repo_name(name)
     if owner.lower() != caller.name.lower():
         raise HubError(403, f"{caller.name} can't make a repository in the name of {owner}.")
-    with store.database.reading() as db:
-        question = "SELECT * FROM repos WHERE kind = ? AND owner = ? AND name = ?"
-        there = db.execute(question, (kind, owner, name)).fetchone()
-        if there is not None:
-            raise HubError(409, f"You already created this {kind} repo: {full_name(there)}", body={"there": there})
-        if db.execute("SELECT COUNT(*) FROM repos WHERE owner = ?", (owner,)).fetchone()[0] >= store.limits.repos:
-            raise too_large(f"{owner} has {store.limits.repos:,} repositories, which is as many as are allowed.")
-        insert = "INSERT INTO repos (kind, owner, name, private, sdk, created, modified) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        made = db.execute(insert, (kind, caller.name, name, private, sdk, now(), now())).lastrowid
-        first = put_text(store, made, _ATTRIBUTES)
-        history.commit(
-            store, made, history.HEADS + "main", None, {".gitattributes": first}, caller.name, "initial commit"
-        )
-        describe(store, made)
-        return db.execute("SELECT * FROM repos WHERE id = ?", (made,)).fetchone()
+    question = "SELECT * FROM repos WHERE kind = ? AND owner = ? AND name = ?"
+    known = db.execute(question, (kind, owner, name)).fetchone()
+    if known is not None:
+        raise RepoExists(f"You already created this {kind} repo: {full_name(known)}", known)
+    if db.execute("SELECT COUNT(*) FROM repos WHERE owner = ?", (owner,)).fetchone()[0] >= store.limits.repos:
+        raise too_large(f"{owner} has {store.limits.repos:,} repositories, which is as many as are allowed.")
+    insert = "INSERT INTO repos (kind, owner, name, private, sdk, created, modified) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    made = cast(int, db.execute(insert, (kind, caller.name, name, private, sdk, now(), now())).lastrowid)
+    first = {".gitattributes": _put_text(store, db, made, _ATTRIBUTES)}
+    history.commit(store, db, made, history.HEADS + "main", None, first, caller.name, "initial commit")
+    describe(store, db, made)
+    return db.execute("SELECT * FROM repos WHERE id = ?", (made,)).fetchone()
 
 
-def put_text(store: Store, repo: int, text: str) -> history.Entry:
+def _put_text(store: Store, db: sqlite3.Connection, repo: int, text: str) -> history.Entry:
     """Keep a small text and return its entry."""
     arrived = store.blobs.receive()
     arrived.write(text.encode())
     store.blobs.settle([arrived.finish()])
-    store.hold(repo, arrived)
+    store.hold(db, repo, arrived)
     return history.Entry(history.git_oid(text.encode()), arrived.size, arrived.sha256, False)
 
 
-def describe(store: Store, repo: int) -> None:
+def describe(store: Store, db: sqlite3.Connection, repo: int) -> None:
     """Compute again what lists show of a repository. Call it when its main branch has moved."""
-    with store.database.reading() as db:
-        row = db.execute("SELECT * FROM repos WHERE id = ?", (repo,)).fetchone()
-        shown = cards.about(store, row["kind"], history.files(store, repo, history.resolve(db, repo, "main")))
-        db.execute("UPDATE repos SET about = ? WHERE id = ?", (json.dumps(shown), repo))
+    row = db.execute("SELECT * FROM repos WHERE id = ?", (repo,)).fetchone()
+    shown = cards.about(store, row["kind"], history.files(store, db, repo, history.resolve(db, repo, "main")))
+    db.execute("UPDATE repos SET about = ? WHERE id = ?", (json.dumps(shown), repo))
 
 
 def rename(db: sqlite3.Connection, repo: sqlite3.Row, caller: Caller, owner: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A classroom's list of users, in a TOML file that a teacher writes.
+"""Who may use a Hub server that serves a class: the list of users, in a TOML file that a teacher writes.
 
 It has a table `[users]` with a line such as `ada = "write"` or `ben = "read"` for each, and above it, if the teacher
 likes, `quota_gib = 5`: how much each may store.
@@ -12,6 +12,7 @@ from labs_utils.hub_server import auth
 from labs_utils.hub_server.database import Database
 from labs_utils.hub_server.errors import HubError
 from labs_utils.hub_server.limits import GiB, Limits
+from labs_utils.storage import read_text
 
 
 def read(path: Path) -> tuple[dict[str, str], Limits]:
@@ -21,12 +22,12 @@ def read(path: Path) -> tuple[dict[str, str], Limits]:
         WorkbookError: the file is missing or says something else than a list of users.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise WorkbookError(f"{path} could not be read as a list of users: {error}.") from None
     users, quota = given.get("users"), given.get("quota_gib", Limits.quota / GiB)
-    roles = users.values() if isinstance(users, dict) else [None]
-    if any(role not in ("read", "write") for role in roles) or not isinstance(quota, int | float) or quota <= 0:
+    is_list = isinstance(users, dict) and all(role in ("read", "write") for role in users.values())
+    if users is None or not is_list or not isinstance(quota, int | float) or quota <= 0:
         raise WorkbookError(
             f'{path} needs a table [users] with lines such as ada = "write" or ben = "read", '
             "and above it, if you like, quota_gib = 5."
@@ -41,7 +42,7 @@ def enrol(database: Database, users: dict[str, str]) -> dict[str, str]:
     """
     new = {}
     with database.writing() as db:
-        for name in set(auth.users(database)) - set(users):
+        for name in {row["name"] for row in db.execute("SELECT name FROM users")} - set(users):
             db.execute("DELETE FROM tokens WHERE user = ?", (name,))
         db.executemany("UPDATE tokens SET role = ? WHERE user = ?", [(role, name) for name, role in users.items()])
         known = {row["user"] for row in db.execute("SELECT DISTINCT user FROM tokens")}

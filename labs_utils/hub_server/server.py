@@ -14,16 +14,18 @@ from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
 
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import auth
 from labs_utils.hub_server.app import application
 from labs_utils.hub_server.limits import Limits
-from labs_utils.hub_server.store import Store
+from labs_utils.hub_server.store import DATABASE, Store
 from labs_utils.paths import home
-from labs_utils.storage import read_json, update_json
+from labs_utils.storage import read_json, read_text, replace_file, update_json
 
 LEARNER = "learner"
+_DETACHED = 0x00000208  # Windows: a process group of its own, without a console
 _RECORD, _LOCK, _TOKEN, _LOG = "server.json", "server.lock", "token", "server.log"
 
 
@@ -43,6 +45,23 @@ class Running:
 def default_folder() -> Path:
     """Where a learner's own Hub keeps its state."""
     return home() / "hub"
+
+
+def shared_folder() -> Path:
+    """Where a Hub for a class keeps its state. Versions before this one called the folder `classroom`: it is renamed.
+
+    Raises:
+        WorkbookError: a server still runs in the folder of the old name.
+    """
+    old, new = home() / "classroom", home() / "hub_server"
+    if not (old / DATABASE).is_file():
+        return new
+    with FileLock(home() / "hub_server.lock", timeout=10):  # who starts at the same time finds it done
+        if (old / DATABASE).is_file() and not new.exists():
+            if running(old):
+                raise WorkbookError(f"A server for {old} runs already. Stop it with Ctrl-C in its terminal.")
+            old.rename(new)
+    return new
 
 
 def environment(endpoint: str, token: str) -> dict[str, str]:
@@ -89,7 +108,7 @@ def serving(folder: Path, limits: Limits | None = None) -> Iterator[Running]:
             thread.join()
 
 
-def _server(app) -> uvicorn.Server:
+def _server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -128,7 +147,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(folder: Path, host: str = "127.0.0.1", port: int = 0, everyone: bool = False, limits: Limits | None = None):
+def serve(
+    folder: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    answers_any_host: bool = False,
+    limits: Limits | None = None,
+) -> None:
     """Serve a folder from this process until it is told to stop. Port 0 is the port of the last time, or a free one.
 
     Raises:
@@ -144,7 +169,7 @@ def serve(folder: Path, host: str = "127.0.0.1", port: int = 0, everyone: bool =
         shown = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
         record = {"port": listener.getsockname()[1], "host": shown, "running": True}
         update_json(folder / _RECORD, lambda known: known.update(record))
-        server = _server(application(store, everyone))
+        server = _server(application(store, answers_any_host))
         threading.Thread(target=_leave_with, args=(folder, server), daemon=True).start()
         server.run(sockets=[listener])
 
@@ -175,10 +200,15 @@ def start(folder: Path) -> Running:
     if not running(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (folder / _LOG).open("ab") as log:
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            detached = {"creationflags": 0x00000208} if os.name == "nt" else {"start_new_session": True}
             command = [sys.executable, "-m", "labs_utils.hub_server.server", str(folder)]
-            subprocess.Popen(command, **quiet, **detached)
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                creationflags=_DETACHED if os.name == "nt" else 0,
+                start_new_session=os.name != "nt",
+            )
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         record = read_json(folder / _RECORD)
@@ -218,8 +248,9 @@ def stop(folder: Path) -> bool:
         pid = read_json(folder / _RECORD).get("pid")
         if pid not in asked:  # a second server, started at the same time, may take over from the first
             asked.add(pid)
-            with contextlib.suppress(ProcessLookupError, TypeError):
-                os.kill(pid, signal.SIGTERM)
+            if isinstance(pid, int):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise WorkbookError(f"The server of {folder} does not stop; its process is in {folder / _RECORD}.")
         time.sleep(0.05)
@@ -231,11 +262,8 @@ def learner_token(folder: Path) -> str:
     path = folder / _TOKEN
     if not path.is_file():
         token = auth.add_user(Store(folder).database, LEARNER)
-        part = path.with_name(f"{_TOKEN}.{os.getpid()}")
-        part.touch(mode=0o600)
-        part.write_text(token, encoding="utf-8")
-        part.replace(path)
-    return path.read_text(encoding="utf-8").strip()
+        replace_file(path, token, mode=0o600)
+    return read_text(path).strip()
 
 
 if __name__ == "__main__":

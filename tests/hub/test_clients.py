@@ -1,4 +1,4 @@
-"""The unmodified clients work against the classroom's Hub, end to end over HTTP (the flows are in tests/hub/flows)."""
+"""The unmodified clients work against the Hub server, end to end over HTTP (the flows are in tests/hub/flows)."""
 
 import ast
 import functools

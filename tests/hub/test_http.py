@@ -1,17 +1,21 @@
-"""What the classroom's Hub answers, byte by byte: ranges, errors, uploads, limits, and no request that breaks it."""
+"""What the Hub server answers, byte by byte: ranges, errors, uploads, limits, and no request that breaks it."""
 
 import hashlib
 import json
+import operator
 import os
+import re
 import sqlite3
 import urllib.parse
 
+import huggingface_hub.errors
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labs_utils.hub_server import auth, server
+from labs_utils.hub_server import auth, repos, server
 from labs_utils.hub_server.app import application
+from labs_utils.hub_server.errors import RepoExists
 from labs_utils.hub_server.limits import Limits
 from tests.support.hub_client import Raw, file, lfs_file
 
@@ -100,6 +104,7 @@ def test_revalidation_and_resuming_a_changed_file(ada):
         ("/api/models/ada/m/tree/main/none", 404, "EntryNotFound"),
         ("/api/models/ada/m/xet-read-token/main", 404, None),
         ("/api/nothing/here", 404, None),
+        ("/api/models/ada/never/xet-read-token/main", 404, "RepoNotFound"),
         ("/api/datasets/ada/m", 404, "RepoNotFound"),
         ("/api/kernels/ada/m", 404, None),
         ("/parquet?dataset=ada/m", 404, None),
@@ -237,6 +242,24 @@ def test_a_file_cannot_also_be_a_folder(ada):
     assert ada.commit("ada/m", file("p/q", b"x"), file("p", b"y")).status == 400
 
 
+def test_a_repository_that_is_there_is_told_with_its_address(ada, hub):
+    got = ada.create("m")
+    assert got.status == 409 and set(got.json) == {"error", "url", "name", "id"}
+    assert (got.json["url"], got.json["name"]) == (f"{hub.endpoint}/ada/m", "ada/m")
+    with pytest.raises(RepoExists) as caught, hub.store.database.writing() as db:
+        repos.create(hub.store, db, auth.Caller("ada", "write", ""), "model", "ADA", "M", False, None)
+    assert repos.full_name(caught.value.repo) == "ada/m"
+
+
+def test_every_route_says_what_asks_for_it(hub):
+    """A docstring with an address; where that is a function of the client's, the client has it."""
+    for route in application(hub.store).routes:
+        links = re.findall(r"https://\S+", route.endpoint.__doc__ or "")
+        assert links, f"{route.path}: {route.endpoint.__doc__}"
+        for name in (link.partition("#huggingface_hub.")[2] for link in links):
+            assert not name or operator.attrgetter(name)(huggingface_hub), name
+
+
 def test_a_failed_commit_changes_nothing(ada):
     before = ada.ask("GET", "/api/models/ada/m").json
     broken = {"key": "deletedFile", "value": {"path": "not-there"}}
@@ -358,9 +381,9 @@ def test_no_request_breaks_the_server(ada, hub, data):
     )
     query = urllib.parse.urlencode({key: value.encode("utf-8", "replace") for key, value in query.items()})
     method = data.draw(st.sampled_from(sorted(route.methods)))
-    kind = data.draw(st.sampled_from(["application/json", "application/x-www-form-urlencoded", "x"]))
+    content_type = data.draw(st.sampled_from(["application/json", "application/x-www-form-urlencoded", "x"]))
     client = Raw(hub.endpoint, ada.token)
-    wish = data.draw(st.sampled_from(["bytes=0-", "bytes=99999999999999999999-", "x"]))
-    got = client.ask(method, f"{path or '/'}?{query}", data.draw(BODIES), Content_Type=kind, Range=wish)
+    asked_range = data.draw(st.sampled_from(["bytes=0-", "bytes=99999999999999999999-", "x"]))
+    got = client.ask(method, f"{path or '/'}?{query}", data.draw(BODIES), Content_Type=content_type, Range=asked_range)
     client.connection.close()
     assert got.status < 500, (method, path, got.body)

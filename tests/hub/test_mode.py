@@ -1,4 +1,4 @@
-"""Hub mode, end to end, without the internet: a classroom Hub on loopback stands in for the real one.
+"""Hub mode, end to end, without the internet: a Hub server on loopback stands in for the real one.
 
 Under every id of the catalog it serves what the course has offline, at the pinned revision; the notebooks then take the
 path that a connected reader takes: ids, revisions, downloads, a cache that starts empty, and no token.
@@ -43,15 +43,15 @@ def publish(running: Running, tokens: dict, kind: str, role: str, entry: dict) -
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     """The environment of a reader in hub mode, whose Hub is a server on loopback that has every id of the catalog."""
-    wanted = [
+    published = [
         (kind, role, entry) for kind in ("models", "datasets") for role, entry in catalog.entries()[kind].items()
         if "hub" in entry
     ]  # fmt: skip
     with serving(tmp_path_factory.mktemp("hub")) as running, pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # uploads go the LFS way, which this server speaks
-        owners = {entry["hub"].partition("/")[0] for _, _, entry in wanted}
+        owners = {entry["hub"].partition("/")[0] for _, _, entry in published}
         tokens = {owner: add_user(running.store.database, owner) for owner in owners}
-        for kind, role, entry in wanted:
+        for kind, role, entry in published:
             publish(running, tokens, kind, role, entry)
         own = {"LABS_MODE": "hub", "HF_HOME": str(tmp_path_factory.mktemp("cache")), "LABS_STRICT": "1"}
         anyone = {k: v for k, v in (os.environ | environment(running.endpoint, "") | own).items() if k != "HF_TOKEN"}

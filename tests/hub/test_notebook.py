@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from labs_utils.errors import WorkbookError
-from labs_utils.hub_server import auth, roster, server
+from labs_utils.hub_server import auth, repos, roster, server
 from labs_utils.hub_server.errors import HubError
 from labs_utils.hub_server.store import Store
 from labs_utils.paths import ROOT
@@ -56,7 +58,7 @@ def test_a_notebook_gets_a_hub_of_its_own(home, mode):
     assert f"| {mode}" in lines[0]
     assert "you are 'learner'. Nothing leaves this machine." in lines[1]
     assert lines[2:5] == ["True False True", "learner learner/first", "True"]
-    assert lines[5].endswith("| classroom")
+    assert lines[5].endswith("| hub server")
     assert lines[6] == "True"
 
 
@@ -148,7 +150,7 @@ def test_a_folder_has_one_server(tmp_path):
         pass
 
 
-def test_a_classroom_is_served_from_a_list_of_users(home):
+def test_a_class_is_served_from_a_list_of_users(home):
     users = home / "users.toml"
     users.write_text('quota_gib = 0.001\n[users]\nada = "write"\nben = "read"\n')
     command = [sys.executable, "-u", "-c", "from labs_utils.cli import main; main()", "hub", "serve"]
@@ -156,8 +158,9 @@ def test_a_classroom_is_served_from_a_list_of_users(home):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         tokens = dict(process.stdout.readline().strip().split(": ") for _ in range(2))
-        record = home / "classroom" / "server.json"
+        record = home / "hub_server" / "server.json"
         while not read_json(record).get("running"):
+            assert process.poll() is None
             time.sleep(0.02)
         endpoint = f"http://127.0.0.1:{read_json(record)['port']}"
         assert Raw(endpoint, tokens["ada"]).create("m").status == 200
@@ -166,6 +169,56 @@ def test_a_classroom_is_served_from_a_list_of_users(home):
     finally:
         process.terminate()
         process.wait(timeout=15)
+
+
+@pytest.fixture
+def old_folder(home):
+    """What a class pushed while the folder still had its old name."""
+    store = Store(home / "classroom")
+    token = auth.add_user(store.database, "ada")
+    ada = auth.caller(store.database, f"Bearer {token}")
+    with store.database.writing() as db:
+        repos.create(store, db, ada, "model", "ada", "homework", False, None)
+    return home / "classroom"
+
+
+def pushed(folder) -> list[str]:
+    with Store(folder).database.reading() as db:
+        return [repos.full_name(row) for row in db.execute("SELECT * FROM repos")]
+
+
+def test_what_a_class_pushed_moves_to_the_folders_new_name(home, old_folder):
+    content = sorted(Store(old_folder).blobs.names())
+    gate = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as servers:  # whoever comes second finds it done
+        found = servers.map(lambda _: gate.wait() < 8 and server.shared_folder(), range(8))
+        assert set(found) == {home / "hub_server"}
+    assert not old_folder.exists()
+    assert pushed(home / "hub_server") == ["ada/homework"]
+    assert sorted(Store(home / "hub_server").blobs.names()) == content != []
+
+
+def test_two_folders_stay_as_they_are(home, old_folder):
+    Store(home / "hub_server")
+    assert server.shared_folder() == home / "hub_server"
+    assert (pushed(old_folder), pushed(home / "hub_server")) == (["ada/homework"], [])
+
+
+def test_a_folder_that_holds_no_hub_keeps_its_name(home):
+    (home / "classroom").mkdir()
+    server.shared_folder()
+    assert [path.name for path in home.iterdir()] == ["classroom"]
+
+
+def test_the_folder_of_a_running_server_is_not_renamed(home, old_folder):
+    with server.serving(old_folder), pytest.raises(WorkbookError, match="runs already"):
+        server.shared_folder()
+    assert pushed(old_folder) == ["ada/homework"]
+
+
+def test_a_list_of_users_may_begin_with_windows_byte_order_mark(tmp_path):
+    (tmp_path / "users.toml").write_bytes(b'\xef\xbb\xbf[users]\r\nada = "write"\r\n')
+    assert roster.read(tmp_path / "users.toml")[0] == {"ada": "write"}
 
 
 def test_who_leaves_the_list_cannot_log_in(tmp_path):

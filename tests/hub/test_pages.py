@@ -1,9 +1,11 @@
 """The Hub's pages in a browser: they show what is public, and nothing that somebody pushed can run in them."""
 
+import re
+
 import pytest
 
 from labs_utils.hub_server import auth, server
-from tests.support.hub_client import Raw, file
+from tests.support.hub_client import Raw, file, lfs_file
 
 CARD = """---
 license: cc0-1.0
@@ -26,7 +28,9 @@ def hub(tmp_path_factory):
         ada = Raw(running.endpoint, auth.add_user(running.store.database, "ada"))
         for name, kind, private in (("m", "model", False), ("d", "dataset", False), ("secret", "model", True)):
             assert ada.create(name, kind, private).status == 200
-        first = ada.commit("ada/m", file("README.md", CARD.encode()), file("sub/a b.txt", b"one\ntwo <i>\n"))
+        assert ada.upload("ada/m", b"\0" * 9).status == 200
+        changes = file("README.md", CARD.encode()), file("sub/a b.txt", b"one\ntwo <i>\n"), lfs_file("l.bin", b"\0" * 9)
+        first = ada.commit("ada/m", *changes)
         assert first.status == 200
         assert ada.commit("ada/m", file("sub/a b.txt", b"one\n2\n"), file("w.bin", b"\0\1")).status == 200
         asked = {"title": "Better words", "description": "see below", "pullRequest": True}
@@ -67,8 +71,14 @@ def test_a_card_is_rendered_and_cannot_run_anything(browser):
 def test_files_are_shown_as_text(browser):
     assert 'href="/ada/m/tree/main/sub"' in page(browser, "/ada/m/tree/main")
     assert 'href="/ada/m/blob/main/sub/a%20b.txt"' in page(browser, "/ada/m/tree/main/sub")
-    assert "<pre tabindex=\"0\">one\n2\n</pre>" in page(browser, "/ada/m/blob/main/sub/a%20b.txt")
-    assert "sha256" in page(browser, "/ada/m/blob/main/w.bin")
+    assert '<pre tabindex="0">one\n2\n</pre>' in page(browser, "/ada/m/blob/main/sub/a%20b.txt")
+    shown = page(browser, "/ada/m/blob/main/w.bin")
+    assert "sha256" in shown and "pointer" not in shown
+
+
+def test_a_file_that_came_as_an_lfs_upload_is_marked(browser):
+    assert re.findall(r">(LFS|Git)<", page(browser, "/ada/m/tree/main")) == ["Git", "Git", "LFS", "Git"]
+    assert "a small pointer file stands for it" in page(browser, "/ada/m/blob/main/l.bin")
 
 
 def test_a_commit_shows_the_lines_that_differ(browser, hub):

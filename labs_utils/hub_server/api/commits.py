@@ -4,6 +4,8 @@ import base64
 import binascii
 import hashlib
 import json
+import sqlite3
+from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,16 +22,23 @@ from labs_utils.hub_server.names import SHA256, file_path, printable
 _BATCH = 1024 * 1024
 
 
+class Uploaded(NamedTuple):
+    """A change of a commit: content that was uploaded before is this file from now on."""
+
+    path: str
+    sha256: str
+
+
 class Draft:
     """A commit that is being received: its words, its changes, and the files that came with it."""
 
     def __init__(self, call: Call):
         self.call, self.store = call, call.store
         self.title, self.description, self.parent = "", "", None
-        self.changes: list[tuple] = []
+        self.changes: list[history.Change | Uploaded] = []
         self.arrived: dict[str, Incoming] = {}
-        with self.store.database.reading():
-            check_contributor(call)
+        with self.store.database.reading() as call.db:
+            self.caller = check_contributor(call)
             self.repo, self.revision = call.repo, call.revision
 
     def take(self, line: bytes) -> None:
@@ -60,35 +69,39 @@ class Draft:
         path, content = file_path(value.get("path")), value.get("content")
         if not isinstance(content, str):
             raise bad_request(f"{path} has no content.")
+        is_base64 = value.get("encoding") == "base64"
         try:
-            given = value.get("encoding") == "base64"
-            data = base64.b64decode(content, validate=True) if given else content.encode()
+            data = base64.b64decode(content, validate=True) if is_base64 else content.encode()
         except (binascii.Error, ValueError):
-            raise bad_request(f"The content of {path} is not valid {'base64' if given else 'text'}.") from None
+            raise bad_request(f"The content of {path} is not valid {'base64' if is_base64 else 'text'}.") from None
         if len(data) > self.store.limits.inline_file:
             raise too_large(f"{path} has {len(data):,} bytes: too many inside a commit. Send it as an LFS upload.")
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in self.arrived and self.store.held(self.repo["id"], sha256) is None:
+        if sha256 not in self.arrived and not self._is_held(sha256):
             self.arrived[sha256] = blob = self.store.blobs.receive()
             blob.write(data)
             blob.finish()
-        self.changes.append(("put", path, history.Entry(history.git_oid(data), len(data), sha256, False)))
+        self.changes.append(history.Put(path, history.Entry(history.git_oid(data), len(data), sha256, False)))
+
+    def _is_held(self, sha256: str) -> bool:
+        with self.store.database.reading() as db:
+            return self.store.held(db, self.repo["id"], sha256) is not None
 
     def lfs_file(self, value: dict) -> None:
         """A file whose content was uploaded before."""
         path, oid = file_path(value.get("path")), value.get("oid")
         if not isinstance(oid, str) or not SHA256.fullmatch(oid):
             raise bad_request(f"The oid of {path} is not a sha256 in hexadecimal.")
-        self.changes.append(("upload", path, oid))
+        self.changes.append(Uploaded(path, oid))
 
     def deleted_file(self, value: dict) -> None:
         """A file to delete."""
-        self.changes.append(("file", file_path(value.get("path"))))
+        self.changes.append(history.DeleteFile(file_path(value.get("path"))))
 
     def deleted_folder(self, value: dict) -> None:
         """A folder to delete."""
         path = value.get("path")
-        self.changes.append(("folder", file_path(path.rstrip("/") if isinstance(path, str) else path)))
+        self.changes.append(history.DeleteFolder(file_path(path.rstrip("/") if isinstance(path, str) else path)))
 
     def write(self) -> Response:
         """Make the commit, or the pull request with it."""
@@ -96,42 +109,43 @@ class Draft:
             raise bad_request("The commit has no summary.")
         self.store.blobs.settle(list(self.arrived.values()))
         with self.store.database.writing() as db:
-            repo, author = self.repo["id"], self.call.caller.name
+            repo, author = self.repo["id"], self.caller.name
             if db.execute("SELECT 1 FROM repos WHERE id = ?", (repo,)).fetchone() is None:
                 raise HubError(404, "The repository was deleted meanwhile.", "RepoNotFound")
-            self.store.hold(repo, *self.arrived.values())
-            ref, num = self._ref(db, repo, author)
+            self.store.hold(db, repo, *self.arrived.values())
+            ref, num = self._ref(db)
             head = history.resolve(db, repo, ref)
             if self.parent is not None and not head.startswith(self.parent):
                 raise HubError(412, "A commit has happened since. Please refresh and try again.")
-            new = history.applied(history.files(self.store, repo, head), [self._known(one) for one in self.changes])
-            made = history.commit(self.store, repo, ref, head, new, author, self.title, self.description)
+            changes = [self._checked(db, one) for one in self.changes]
+            new = history.applied(history.files(self.store, db, repo, head), changes)
+            made = history.commit(self.store, db, repo, ref, head, new, author, self.title, self.description)
             if ref == f"{history.HEADS}main":
-                repos.describe(self.store, repo)
+                repos.describe(self.store, db, repo)
             if ref.startswith(history.PULLS):
                 discussions.note_commit(db, repo, int(ref.rpartition("/")[2]), author, made, self.title)
         return JSONResponse(self._answer(made, num))
 
-    def _ref(self, db, repo: int, author: str) -> tuple[str, int | None]:
+    def _ref(self, db: sqlite3.Connection) -> tuple[str, int | None]:
         """The ref to move. With `create_pr` it is a new pull request's, which starts at the revision."""
         if not self.call.flag("create_pr"):
             ref = history.branch_ref(self.revision)
             if ref.startswith(history.PULLS):
-                discussions.check_pushable(db, self.repo, ref, self.call.caller)
+                discussions.check_pushable(db, self.repo, ref, self.caller)
             return ref, None
+        repo, author = self.repo["id"], self.caller.name
         num = discussions.open_pull_request(db, repo, author, self.title, self.description, self.revision)
         return f"{history.PULLS}{num}", num
 
-    def _known(self, change: tuple) -> tuple:
+    def _checked(self, db: sqlite3.Connection, change: history.Change | Uploaded) -> history.Change:
         """The change with its entry. Content counts only if it was given to this very repository and is still held."""
-        if change[0] not in ("upload", "put"):
+        if isinstance(change, history.DeleteFile | history.DeleteFolder):
             return change
-        kind, path, given = change
-        oid = given if kind == "upload" else given.sha256
-        size = self.store.held(self.repo["id"], oid)
+        sha256 = change.sha256 if isinstance(change, Uploaded) else change.entry.sha256
+        size = self.store.held(db, self.repo["id"], sha256)
         if size is None:
-            raise bad_request(f"The content of {path} (sha256 {oid}) was not uploaded to this repository.")
-        return "put", path, history.lfs_entry(oid, size) if kind == "upload" else given
+            raise bad_request(f"The content of {change.path} (sha256 {sha256}) was not uploaded to this repository.")
+        return history.Put(change.path, history.lfs_entry(sha256, size)) if isinstance(change, Uploaded) else change
 
     def _answer(self, made: str, num: int | None) -> dict:
         home = f"{self.call.base}/{repos.address(self.repo)}"
@@ -154,7 +168,10 @@ _READERS = {
 
 
 async def commit(request: Request) -> Response:
-    """Receive a commit line by line; only one line is ever in memory."""
+    """Receive a commit line by line; only one line is ever in memory.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.create_commit
+    """
     draft = await run_in_threadpool(lambda: Draft(Call(request)))
     try:
         longest, rest = 2 * request.app.state.store.limits.inline_file, b""

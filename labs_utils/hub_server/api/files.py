@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 from urllib.parse import quote
@@ -21,7 +22,10 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNOREC
 
 
 def tree(call: Call) -> Response:
-    """The files and folders below a path, page by page; with `expand`, the last commit of each."""
+    """The files and folders below a path, page by page; with `expand`, the last commit of each.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_repo_tree
+    """
     files, path = call.files, call.path
     prefix = f"{path}/" if path else ""
     inside = {name: entry for name, entry in files.items() if name.startswith(prefix)}
@@ -34,17 +38,18 @@ def tree(call: Call) -> Response:
     return JSONResponse(_shown(call, page, expand), headers=headers)
 
 
-def _listed(files: history.Files, prefix: str, recursive: bool) -> list[tuple[str, history.Entry | dict]]:
+def _listed(files: history.Files, prefix: str, recursive: bool) -> list[tuple[str, history.Entry | history.Files]]:
     """Sorted pairs of a path with an entry (a file) or with the files below it (a folder)."""
-    found: dict[str, history.Entry | dict] = {}
+    shown: dict[str, history.Entry | history.Files] = {}
+    folders: dict[str, history.Files] = {}
     for path, entry in files.items():
         parts = path[len(prefix) :].split("/")
         depths = range(1, len(parts)) if recursive else range(1, min(len(parts), 2))
         for depth in depths:
-            found.setdefault(prefix + "/".join(parts[:depth]), {})[path] = entry
+            folders.setdefault(prefix + "/".join(parts[:depth]), {})[path] = entry
         if recursive or len(parts) == 1:
-            found[path] = entry
-    return sorted(found.items())
+            shown[path] = entry
+    return sorted((shown | folders).items())
 
 
 def _shown(call: Call, listed: list, expand: bool) -> list[dict]:
@@ -56,8 +61,8 @@ def _shown(call: Call, listed: list, expand: bool) -> list[dict]:
 
 
 def _file(path: str, entry: history.Entry) -> dict:
-    shown = {"type": "file", "oid": entry.oid, "size": entry.size, "path": path}
-    if entry.lfs:
+    shown: dict = {"type": "file", "oid": entry.oid, "size": entry.size, "path": path}
+    if entry.is_lfs:
         size = len(history.pointer(entry.sha256, entry.size))
         shown["lfs"] = {"oid": entry.sha256, "size": entry.size, "pointerSize": size}
     return shown
@@ -71,12 +76,11 @@ def _folder(path: str, files: history.Files) -> dict:
 def _last_commits(call: Call, listed: list) -> list[dict]:
     """The commit that changed each file last; of a folder, the newest among its files."""
     question = "SELECT id, title, date FROM commits WHERE repo = ? AND id = ?"
-    known: dict[str, tuple] = {}
-    with call.store.database.reading() as db:
-        for _, one in listed:
-            for entry in [one] if isinstance(one, history.Entry) else one.values():
-                if entry.last not in known:
-                    known[entry.last] = db.execute(question, (call.repo["id"], entry.last)).fetchone()
+    known: dict[str, sqlite3.Row | None] = {}
+    for _, one in listed:
+        for entry in [one] if isinstance(one, history.Entry) else one.values():
+            if entry.last not in known:
+                known[entry.last] = call.db.execute(question, (call.repo["id"], entry.last)).fetchone()
     head = {"id": call.commit, "title": "", "date": call.repo["modified"]}
     answers = []
     for _, one in listed:
@@ -88,7 +92,10 @@ def _last_commits(call: Call, listed: list) -> list[dict]:
 
 
 def paths_info(call: Call) -> Response:
-    """The same about chosen paths; a path that isn't there is left out."""
+    """The same about chosen paths; a path that isn't there is left out.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.get_paths_info
+    """
     asked, files = call.form, call.files
     expand = str(asked.get("expand", [""])[0]).lower() in ("1", "true")
     listed = []
@@ -117,12 +124,12 @@ class Content:
             "ETag": f'"{self.entry.etag}"',
             "X-Repo-Commit": call.commit,
             "Accept-Ranges": "bytes",
-            "Content-Type": "text/plain; charset=utf-8" if not self.entry.lfs else "application/octet-stream",
+            "Content-Type": "application/octet-stream" if self.entry.is_lfs else "text/plain; charset=utf-8",
             "Content-Disposition": f"inline; filename*=UTF-8''{quote(path.rpartition('/')[2])}",
             "X-Content-Type-Options": "nosniff",  # a learner's HTML is a text here, never a page of this server
             "Content-Security-Policy": "sandbox",
         }
-        if self.entry.lfs:
+        if self.entry.is_lfs:
             self.headers |= {"X-Linked-ETag": self.headers["ETag"], "X-Linked-Size": str(self.size)}
         self._choose(call.request)
         if self.status != 304:
@@ -150,15 +157,20 @@ class Content:
 
 def _open(request: Request) -> tuple[Content, BinaryIO | None]:
     call = Call(request)
-    with call.store.database.reading():
+    with call.store.database.reading() as call.db:
         content = Content(call)
-        needed = request.method == "GET" and content.length
+        if request.method != "GET" or not content.length:
+            return content, None
         # Opened inside the transaction: a file that is deleted from now on can still be read to its end.
-        return content, call.store.blobs.path(content.entry.sha256).open("rb", buffering=0) if needed else None
+        return content, call.store.blobs.path(content.entry.sha256).open("rb", buffering=0)
 
 
 async def resolve(request: Request) -> Response:
-    """The content of a file at a revision, whole or a range of it."""
+    """The content of a file at a revision, whole or a range of it.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/file_download#huggingface_hub.hf_hub_download
+    Ranges and ETags: https://www.rfc-editor.org/rfc/rfc9110#section-14
+    """
     content, file = await run_in_threadpool(_open, request)
     if file is None:
         return Response(status_code=content.status, headers=content.headers)

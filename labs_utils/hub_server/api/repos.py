@@ -1,13 +1,14 @@
 """Routes about repositories as a whole: who am I, create, delete, rename, settings, information, lists, names."""
 
 import json
+import sqlite3
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from labs_utils.hub_server import cards, history, repos
 from labs_utils.hub_server.calls import Call, next_page, no_route, reads, writes
-from labs_utils.hub_server.errors import HubError, bad_request, repo_not_found
+from labs_utils.hub_server.errors import HubError, RepoExists, bad_request, repo_not_found
 from labs_utils.hub_server.names import KINDS
 from labs_utils.hub_server.repos import address, full_name
 
@@ -15,11 +16,14 @@ _SORTS = {"lastModified": "modified", "createdAt": "created", "likes": None, "do
 
 
 def whoami(call: Call) -> Response:
-    """Who the token stands for, and what it may do."""
+    """Who the token stands for, and what it may do.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.whoami
+    """
     if call.caller is None:
         raise HubError(401, "Invalid username or password.")
     me = call.caller
-    token = {"displayName": "classroom", "role": me.role, "createdAt": me.created}
+    token = {"displayName": "hub server", "role": me.role, "createdAt": me.created}
     return JSONResponse(
         {
             "type": "user",
@@ -38,38 +42,40 @@ def whoami(call: Call) -> Response:
 
 
 def user(call: Call) -> Response:
-    """What is public about a user."""
+    """What is public about a user.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.get_user_overview
+    """
     name = call.part("user")
-    with call.store.database.reading() as db:
-        row = db.execute("SELECT name FROM users WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise HubError(404, "This user does not exist")
-        counts = {
-            f"num{kinds.capitalize()}": sum(
-                one["owner"].lower() == name.lower() for one in repos.visible(db, kind, call.caller)
-            )
-            for kinds, kind in KINDS.items()
-        }
+    row = call.db.execute("SELECT name FROM users WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise HubError(404, "This user does not exist")
+    counts = {}
+    for kinds, kind in KINDS.items():
+        owners = [repo["owner"].lower() for repo in repos.visible(call.db, kind, call.caller)]
+        counts[f"num{kinds.capitalize()}"] = owners.count(name.lower())
     return JSONResponse({"user": row["name"], "fullname": row["name"], "avatarUrl": "", "isPro": False, **counts})
 
 
 def create(call: Call) -> Response:
-    """Make a repository. If it is there already the answer is 409 and has its address too: clients read it there."""
-    repos.check_write_token(call.caller)
+    """Make a repository. If it is there already the answer is 409 and has its address too: clients read it there.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.create_repo
+    """
+    caller = repos.check_write_token(call.caller)
     kind = _kind(call)
-    owner = call.text("organization") or call.caller.name
+    owner = call.text("organization") or caller.name
     private = call.text("visibility") == "private" or call.json.get("private") is True
     sdk = call.text("sdk") if kind == "space" else None
     try:
-        repo = repos.create(call.store, call.caller, kind, owner, call.text("name"), private, sdk)
-    except HubError as error:
-        if "there" in error.body:
-            error.body |= _created(call, error.body["there"])
+        repo = repos.create(call.store, call.db, caller, kind, owner, call.text("name"), private, sdk)
+    except RepoExists as error:
+        error.body = _created(call, error.repo)
         raise
     return JSONResponse(_created(call, repo))
 
 
-def _created(call: Call, repo) -> dict:
+def _created(call: Call, repo: sqlite3.Row) -> dict:
     return {"url": f"{call.base}/{address(repo)}", "name": full_name(repo), "id": str(repo["id"])}
 
 
@@ -81,54 +87,72 @@ def _kind(call: Call) -> str:
 
 
 def delete(call: Call) -> Response:
-    """Delete a repository with all its history."""
-    repos.check_write_token(call.caller)
-    owner = call.text("organization") or call.caller.name
-    with call.store.database.reading() as db:
-        repo = repos.find(db, _kind(call), owner, call.text("name"), call.caller)
-        repos.check_writer(repo, call.caller)
-        held = repos.delete(db, repo)
+    """Delete a repository with all its history.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.delete_repo
+    """
+    caller = repos.check_write_token(call.caller)
+    owner = call.text("organization") or caller.name
+    repo = repos.find(call.db, _kind(call), owner, call.text("name"), caller)
+    repos.check_writer(repo, caller)
+    held = repos.delete(call.db, repo)
     call.afterwards(lambda: call.store.sweep(held))
     return PlainTextResponse("OK")
 
 
 def move(call: Call) -> Response:
-    """Give a repository another name."""
-    repos.check_write_token(call.caller)
+    """Give a repository another name.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.move_repo
+    """
+    caller = repos.check_write_token(call.caller)
     owner, _, name = call.text("fromRepo").partition("/")
     new_owner, _, new_name = call.text("toRepo").partition("/")
-    with call.store.database.reading() as db:
-        repo = repos.find(db, _kind(call), owner, name, call.caller)
-        repos.check_writer(repo, call.caller)
-        repos.rename(db, repo, call.caller, new_owner, new_name)
+    repo = repos.find(call.db, _kind(call), owner, name, caller)
+    repos.check_writer(repo, caller)
+    repos.rename(call.db, repo, caller, new_owner, new_name)
     return PlainTextResponse("OK")
 
 
 def settings(call: Call) -> Response:
-    """Make a repository private or public."""
-    repo, wish = call.writable(), call.json
+    """Make a repository private or public.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.update_repo_settings
+    """
+    call.must_change()
+    wish = call.json
     if wish.get("gated"):
         raise bad_request("This server has no gated repositories; make the repository private instead.")
     private = {"private": True, "public": False}.get(call.text("visibility"), wish.get("private"))
     if not isinstance(private, bool):
         raise bad_request("visibility can be 'public' or 'private'.")
-    with call.store.database.reading() as db:
-        db.execute("UPDATE repos SET private = ? WHERE id = ?", (private, repo["id"]))
+    call.db.execute("UPDATE repos SET private = ? WHERE id = ?", (private, call.repo["id"]))
     return JSONResponse({"private": private})
 
 
 def may_read(call: Call) -> Response:
-    """Whether the caller may read the repository."""
-    return JSONResponse({"ok": bool(call.repo["id"])})
+    """Whether the caller may read the repository: an error if not.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.auth_check
+    """
+    call.must_see()
+    return JSONResponse({"ok": True})
 
 
 def may_write(call: Call) -> Response:
-    """Whether the caller may write to the repository."""
-    return JSONResponse({"ok": bool(call.writable()["id"])})
+    """Whether the caller may write to the repository: an error if not.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.auth_check
+    """
+    call.must_change()
+    return JSONResponse({"ok": True})
 
 
 def info(call: Call) -> Response:
-    """All about a repository at a revision, with the names of its files."""
+    """All about a repository at a revision, with the names of its files.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.repo_info
+    """
     repo, files = call.repo, call.files
     described = _described(repo) if call.revision == "main" else cards.about(call.store, repo["kind"], files)
     shown = _summary(repo, described, call.commit) | {
@@ -140,11 +164,11 @@ def info(call: Call) -> Response:
     return JSONResponse(_expanded(shown, call))
 
 
-def _described(repo) -> dict:
+def _described(repo: sqlite3.Row) -> dict:
     return json.loads(repo["about"])
 
 
-def _summary(repo, described: dict, commit: str) -> dict:
+def _summary(repo: sqlite3.Row, described: dict, commit: str) -> dict:
     shown = {
         "_id": f"{repo['id']:024x}",
         "id": full_name(repo),
@@ -172,10 +196,10 @@ def milliseconds(date: str) -> str:
 
 
 def _sibling(path: str, entry: history.Entry, with_blob: bool) -> dict:
-    shown = {"rfilename": path}
+    shown: dict = {"rfilename": path}
     if with_blob:
         shown |= {"blobId": entry.oid, "size": entry.size}
-        if entry.lfs:
+        if entry.is_lfs:
             size = len(history.pointer(entry.sha256, entry.size))
             shown["lfs"] = {"sha256": entry.sha256, "size": entry.size, "pointerSize": size}
     return shown
@@ -184,29 +208,30 @@ def _sibling(path: str, entry: history.Entry, with_blob: bool) -> dict:
 def _expanded(shown: dict, call: Call) -> dict:
     """Only the properties that were asked for with `expand`, if any were."""
     query = call.request.query_params
-    wanted = [*query.getlist("expand"), *query.getlist("expand[]")]
-    if not wanted:
+    properties = [*query.getlist("expand"), *query.getlist("expand[]")]
+    if not properties:
         return shown
-    return {key: value for key, value in shown.items() if key in ("_id", "id", *wanted)}
+    return {key: value for key, value in shown.items() if key in ("_id", "id", *properties)}
 
 
 def listing(call: Call) -> Response:
-    """Repositories of a kind: searched, filtered, sorted, page by page."""
+    """Repositories of a kind: searched, filtered, sorted, page by page.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_models
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_datasets
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_spaces
+    """
     kinds = call.request.path_params["kinds"]
     if kinds not in KINDS:
         raise no_route(call.request)
-    found = []
-    with call.store.database.reading() as db:
-        for repo in repos.visible(db, KINDS[kinds], call.caller):
-            described = _described(repo)
-            if _matches(call, repo, described):
-                found.append((repo, described))
-        _sort(call, found)
-        page, headers = next_page(call, found, call.number("limit", 500, 1000) or 500, call.number("cursor", 0, 10**9))
-        return JSONResponse([_listed(call, db, *one) for one in page], headers=headers)
+    pairs = [(repo, _described(repo)) for repo in repos.visible(call.db, KINDS[kinds], call.caller)]
+    found = [(repo, described) for repo, described in pairs if _matches(call, repo, described)]
+    _sort(call, found)
+    page, headers = next_page(call, found, call.number("limit", 500, 1000) or 500, call.number("cursor", 0, 10**9))
+    return JSONResponse([_listed(call, *one) for one in page], headers=headers)
 
 
-def _matches(call: Call, repo, described: dict) -> bool:
+def _matches(call: Call, repo: sqlite3.Row, described: dict) -> bool:
     query, name = call.request.query_params, full_name(repo).lower()
     tags = {*described.get("tags", []), described.get("pipeline_tag")}
     author, task = query.get("author"), query.get("pipeline_tag")
@@ -228,32 +253,35 @@ def _sort(call: Call, found: list) -> None:
     found.sort(key=lambda one: (one[0][column], one[0]["id"]), reverse=call.query("direction") != "1")
 
 
-def _listed(call: Call, db, repo, described: dict) -> dict:
-    commit = history.resolve(db, repo["id"], "main")
+def _listed(call: Call, repo: sqlite3.Row, described: dict) -> dict:
+    commit = history.resolve(call.db, repo["id"], "main")
     shown = _summary(repo, described, commit)
-    if call.flag("full") or "siblings" in call.request.query_params.getlist("expand"):
-        files = history.files(call.store, repo["id"], commit)
+    expanded = call.request.query_params.getlist("expand")
+    if call.flag("full") or "siblings" in expanded:
+        files = history.files(call.store, call.db, repo["id"], commit)
         shown["siblings"] = [_sibling(path, entry, False) for path, entry in files.items()]
-    if call.flag("full") or call.flag("cardData") or "cardData" in call.request.query_params.getlist("expand"):
+    if call.flag("full") or call.flag("cardData") or "cardData" in expanded:
         shown["cardData"] = described.get("cardData")
-    if call.flag("config") or "config" in call.request.query_params.getlist("expand"):
+    if call.flag("config") or "config" in expanded:
         shown["config"] = described.get("config")
     return _expanded(shown, call)
 
 
 def my_repos(call: Call) -> Response:
-    """What the caller stores, repository by repository."""
+    """What the caller stores, repository by repository.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_user_repos
+    """
     if call.caller is None:
         raise HubError(401, "Log in first: this needs a token.")
-    with call.store.database.reading() as db:
-        question = """SELECT repos.*, COALESCE(SUM(size), 0) AS bytes FROM repos
-            LEFT JOIN holdings ON holdings.repo = repos.id WHERE owner = ? GROUP BY repos.id ORDER BY bytes DESC"""
-        rows = db.execute(question, (call.caller.name,)).fetchall()
+    question = """SELECT repos.*, COALESCE(SUM(size), 0) AS bytes FROM repos
+        LEFT JOIN holdings ON holdings.repo = repos.id WHERE owner = ? GROUP BY repos.id ORDER BY bytes DESC"""
+    rows = call.db.execute(question, (call.caller.name,)).fetchall()
     page, headers = next_page(call, rows, 100, call.number("cursor", 0, 10**9))
     return JSONResponse([_stored(call, row) for row in page], headers=headers)
 
 
-def _stored(call: Call, row) -> dict:
+def _stored(call: Call, row: sqlite3.Row) -> dict:
     return {
         "id": full_name(row),
         "type": row["kind"],
@@ -265,7 +293,10 @@ def _stored(call: Call, row) -> dict:
 
 
 def validate_yaml(call: Call) -> Response:
-    """Errors and warnings about a card, before it is committed."""
+    """Errors and warnings about a card, before it is committed.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/cards#huggingface_hub.RepoCard.validate
+    """
     content = call.json.get("content", "")
     if not isinstance(content, str):
         raise bad_request("content is not a string.")
@@ -275,16 +306,22 @@ def validate_yaml(call: Call) -> Response:
 
 
 def of_one_word(call: Call) -> Response:
-    """`gpt2` and the like: repositories with no owner exist on the Hub alone."""
+    """`gpt2` and the like: repositories with no owner exist on the Hub alone.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.model_info
+    """
     if call.request.path_params.get("kinds", "models") not in KINDS:
         raise no_route(call.request)
     raise repo_not_found(call.caller is not None)
 
 
 def anything_else(call: Call) -> Response:
-    """An unknown route under a repository: first whether there is that repository, as the Hub does."""
+    """An unknown route under a repository: first whether there is that repository, as the Hub does.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/utilities#huggingface_hub.errors.RepositoryNotFoundError
+    """
     if call.request.path_params["kinds"] in KINDS:
-        call.repo["id"]
+        call.must_see()
     raise no_route(call.request)
 
 

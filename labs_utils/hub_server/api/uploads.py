@@ -3,7 +3,9 @@
 import asyncio
 import fnmatch
 import hmac
+import sqlite3
 import time
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -12,10 +14,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labs_utils.hub_server import history, repos
+from labs_utils.hub_server.auth import Caller
 from labs_utils.hub_server.blobs import Incoming
 from labs_utils.hub_server.calls import Call, next_page, reads, writes
 from labs_utils.hub_server.errors import HubError, bad_request, too_large
 from labs_utils.hub_server.names import KINDS, SHA256, file_path
+from labs_utils.hub_server.store import Store
 
 _LARGEST_REGULAR = 1024 * 1024
 _PIECE = 2 * 1024 * 1024
@@ -23,28 +27,30 @@ _HOURS = 12
 
 
 def preupload(call: Call) -> Response:
-    """For each file, whether it goes into the commit itself or as an LFS upload, and what is stored under its name."""
+    """For each file, whether it goes into the commit itself or as an LFS upload, and what is stored under its name.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.preupload_lfs_files
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.create_commit
+    """
     check_contributor(call)
-    files, ignored = call.files, _ignored(call)
+    files, is_ignored = call.files, _gitignore(call)
     answers = []
     for one in _objects(call, "files"):
         path = file_path(one.get("path"))
-        lfs = _is_large(path, one)
-        entry = files.get(path)
-        known = (entry.sha256 if entry.lfs else entry.oid) if entry else None
-        shown = {"path": one["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": ignored(path)}
-        answers.append(shown | ({"oid": known} if known else {}))
+        mode = "lfs" if _goes_as_lfs(path, one) else "regular"
+        shown = {"path": one["path"], "uploadMode": mode, "shouldIgnore": is_ignored(path)}
+        answers.append(shown | ({"oid": files[path].etag} if path in files else {}))
     return JSONResponse({"files": answers, "commitOid": call.commit})
 
 
-def check_contributor(call: Call) -> None:
-    """Raise unless the caller may send content: the owner, or with `create_pr` anyone whose token writes."""
-    opens_pull_request = call.flag("create_pr") or call.revision.startswith(history.PULLS)
-    if opens_pull_request and call.caller is not None:
-        repos.check_write_token(call.caller)
-        call.repo["id"]
-    else:
-        call.writable()
+def check_contributor(call: Call) -> Caller:
+    """Return the caller; raise unless they may send content: the owner, or for a pull request whose token writes."""
+    is_for_pull_request = call.flag("create_pr") or call.revision.startswith(history.PULLS)
+    if is_for_pull_request and call.caller is not None:
+        caller = repos.check_write_token(call.caller)
+        call.must_see()
+        return caller
+    return call.must_change()
 
 
 def _objects(call: Call, name: str) -> list[dict]:
@@ -56,33 +62,37 @@ def _objects(call: Call, name: str) -> list[dict]:
     return found
 
 
-def _is_large(path: str, described: dict) -> bool:
+def _goes_as_lfs(path: str, described: dict) -> bool:
     size, sample = described.get("size"), described.get("sample")
+    begin = sample[:684] if isinstance(sample, str) else ""
     suffix = path.rpartition(".")[2].lower()
-    too_long = isinstance(size, int) and size > _LARGEST_REGULAR
+    is_long = isinstance(size, int) and size > _LARGEST_REGULAR
     # "AA" is how base64 writes two zero bytes that begin a group of three; text has none.
-    binary = isinstance(sample, str) and any(sample[at : at + 2] == "AA" for at in range(0, min(len(sample), 684), 4))
-    return suffix in repos.BINARY_SUFFIXES or too_long or binary
+    is_binary = any(begin[at : at + 2] == "AA" for at in range(0, len(begin), 4))
+    return suffix in repos.BINARY_SUFFIXES or is_long or is_binary
 
 
-def _ignored(call: Call):
-    """What a .gitignore that is part of the upload leaves out. Plain patterns only: no `!`, no `**`."""
+def _gitignore(call: Call) -> Callable[[str], bool]:
+    """Whether a .gitignore that is part of the upload leaves a path out. Plain patterns only: no `!`, no `**`."""
     text = call.text("gitIgnore")
     lines = [line.strip() for line in text.splitlines()]
     patterns = [line.strip("/") for line in lines if line and not line.startswith(("#", "!"))]
 
-    def ignored(path: str) -> bool:
+    def is_ignored(path: str) -> bool:
         parts = path.split("/")
         return any(
             fnmatch.fnmatchcase(path, pattern) or any(fnmatch.fnmatchcase(part, pattern) for part in parts)
             for pattern in patterns
         )
 
-    return ignored
+    return is_ignored
 
 
 def batch(call: Call) -> Response:
-    """Where to upload each object, or nothing to do for one that this repository has already."""
+    """Where to upload each object, or nothing to do for one that this repository has already.
+
+    Specification: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
+    """
     if call.json.get("operation") != "upload":
         raise bad_request("Only uploads are served by the LFS batch; download from /resolve/.")
     repo = call.repo
@@ -93,11 +103,11 @@ def batch(call: Call) -> Response:
         if size > call.store.limits.file:
             raise too_large(f"A file of {size:,} bytes is too large; {call.store.limits.file:,} are allowed.")
         answer = {"oid": oid, "size": size, "authenticated": True}
-        if call.store.held(repo["id"], oid) is None:
+        if call.store.held(call.db, repo["id"], oid) is None:
             answer["actions"] = _actions(call, repo["id"], oid, size)
             more += size
         answers.append(answer)
-    call.store.check_quota(repo["id"], more)
+    call.store.check_quota(call.db, repo["id"], more)
     return JSONResponse({"transfer": "basic", "objects": answers}, media_type="application/vnd.git-lfs+json")
 
 
@@ -112,7 +122,7 @@ def _named(one: dict) -> tuple[str, int]:
 
 def _actions(call: Call, repo: int, oid: str, size: int) -> dict:
     """A client sends the content without its token, so the address itself carries the permission."""
-    query = {"repo": repo, "size": size, "until": int(time.time()) + _HOURS * 3600}
+    query: dict = {"repo": repo, "size": size, "until": int(time.time()) + _HOURS * 3600}
     query["signature"] = _signature(call.request, oid, query)
     verify = f"{call.base}/{repos.address(call.repo)}.git/info/lfs/objects/verify"
     return {
@@ -127,11 +137,12 @@ def _signature(request: Request, oid: str, query: dict) -> str:
 
 
 async def upload(request: Request) -> Response:
-    """Stream content to the disk, hashing on the way; keep it only if it is what was announced."""
-    oid, query = (
-        request.path_params["oid"],
-        {key: request.query_params.get(key, "") for key in ("repo", "size", "until")},
-    )
+    """Stream content to the disk, hashing on the way; keep it only if it is what was announced.
+
+    Specification: https://github.com/git-lfs/git-lfs/blob/main/docs/api/basic-transfers.md#uploads
+    """
+    oid = request.path_params["oid"]
+    query = {key: request.query_params.get(key, "") for key in ("repo", "size", "until")}
     given = request.query_params.get("signature", "")
     if not hmac.compare_digest(given.encode(), _signature(request, oid, query).encode()):
         raise HubError(403, "This upload address is not valid; ask the LFS batch for a new one.")
@@ -167,7 +178,7 @@ async def _receive(request: Request, arrived: Incoming, size: int) -> None:
     await run_in_threadpool(arrived.write, *waiting)
 
 
-def _keep(store, arrived: Incoming, repo: int, oid: str, size: int) -> None:
+def _keep(store: Store, arrived: Incoming, repo: int, oid: str, size: int) -> None:
     arrived.finish()
     if (arrived.sha256, arrived.size) != (oid, size):
         raise bad_request(
@@ -177,30 +188,35 @@ def _keep(store, arrived: Incoming, repo: int, oid: str, size: int) -> None:
     with store.database.writing() as db:
         if db.execute("SELECT 1 FROM repos WHERE id = ?", (repo,)).fetchone() is None:
             raise HubError(404, "The repository was deleted meanwhile.", "RepoNotFound")
-        store.hold(repo, arrived)
+        store.hold(db, repo, arrived)
 
 
 def verify(call: Call) -> Response:
-    """Whether an upload arrived."""
+    """Whether an upload arrived.
+
+    Specification: https://github.com/git-lfs/git-lfs/blob/main/docs/api/basic-transfers.md#verification
+    """
     oid, size = _named(call.json)
-    if call.store.held(call.repo["id"], oid) != size:
+    if call.store.held(call.db, call.repo["id"], oid) != size:
         raise HubError(404, f"{oid} did not arrive; upload it again.")
     return JSONResponse({"ok": True})
 
 
 def uploaded(call: Call) -> Response:
-    """The LFS files in the newest commits of all branches and tags."""
+    """The LFS files in the newest commits of all branches and tags.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_lfs_files
+    """
     repo, found = call.repo, {}
-    with call.store.database.reading() as db:
-        for ref in db.execute("SELECT * FROM refs WHERE repo = ? ORDER BY name", (repo["id"],)).fetchall():
-            for path, entry in history.files(call.store, repo["id"], ref["commit_id"]).items():
-                if entry.lfs:
-                    found.setdefault(entry.sha256, _uploaded(repo, ref["name"], path, entry))
+    for ref in _refs(call):
+        for path, entry in call.files_of(ref["commit_id"]).items():
+            if entry.is_lfs:
+                found.setdefault(entry.sha256, _uploaded(repo, ref["name"], path, entry))
     page, headers = next_page(call, list(found.values()), 1000, call.number("cursor", 0, 10**9))
     return JSONResponse(page, headers=headers)
 
 
-def _uploaded(repo, ref: str, path: str, entry: history.Entry) -> dict:
+def _uploaded(repo: sqlite3.Row, ref: str, path: str, entry: history.Entry) -> dict:
     return {
         "fileOid": entry.sha256,
         "filename": path,
@@ -212,30 +228,31 @@ def _uploaded(repo, ref: str, path: str, entry: history.Entry) -> dict:
 
 
 def duplicate(call: Call) -> Response:
-    """Let another repository of the caller hold content of this one: a copy without sending a byte."""
-    source, target = call.repo, call.json.get("target")
+    """Let another repository of the caller hold content of this one: a copy without sending a byte.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.CommitOperationCopy
+    """
+    call.must_see()
+    target = call.json.get("target")
     if not isinstance(target, dict) or target.get("type") not in KINDS.values():
         raise bad_request("target is not a repository.")
     owner, _, name = str(target.get("name")).partition("/")
-    with call.store.database.reading() as db:
-        repo = repos.find(db, target["type"], owner, name, call.caller)
-        repos.check_writer(repo, call.caller)
-        named = {entry.sha256: entry.size for commit in _heads(db, source) for entry in
-                 history.files(call.store, source["id"], commit).values()}  # fmt: skip
-        failed = []
-        for one in _objects(call, "files"):
-            sha256 = str(one.get("sha256"))
-            if sha256 not in named:
-                failed.append({"sha256": sha256[:64], "error": "not a file of this repository"})
-                continue
-            if call.store.held(repo["id"], sha256) is None:
-                call.store.check_quota(repo["id"], named[sha256])
-                db.execute("INSERT INTO holdings VALUES (?, ?, ?)", (repo["id"], sha256, named[sha256]))
+    repo = repos.find(call.db, target["type"], owner, name, call.caller)
+    repos.check_writer(repo, call.caller)
+    entries = [entry for ref in _refs(call) for entry in call.files_of(ref["commit_id"]).values()]
+    sizes, failed = {entry.sha256: entry.size for entry in entries}, []
+    for one in _objects(call, "files"):
+        sha256 = str(one.get("sha256"))
+        if sha256 not in sizes:
+            failed.append({"sha256": sha256[:64], "error": "not a file of this repository"})
+        elif call.store.held(call.db, repo["id"], sha256) is None:
+            call.store.check_quota(call.db, repo["id"], sizes[sha256])
+            call.db.execute("INSERT INTO holdings VALUES (?, ?, ?)", (repo["id"], sha256, sizes[sha256]))
     return JSONResponse({"success": [], "failed": failed})
 
 
-def _heads(db, repo) -> list[str]:
-    return [row["commit_id"] for row in db.execute("SELECT commit_id FROM refs WHERE repo = ?", (repo["id"],))]
+def _refs(call: Call) -> list[sqlite3.Row]:
+    return call.db.execute("SELECT * FROM refs WHERE repo = ? ORDER BY name", (call.repo["id"],)).fetchall()
 
 
 _REPO = "/api/{kinds}/{owner}/{name}"

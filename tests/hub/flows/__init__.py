@@ -1,4 +1,4 @@
-"""What the real clients do against the classroom's Hub. Each module runs in a process of its own, with the environment
+"""What the real clients do against the Hub server. Each module runs in a process of its own, with the environment
 that `lab.hub()` sets, because the clients read it when they are imported. `tests/hub/test_clients.py` starts them.
 """
 
