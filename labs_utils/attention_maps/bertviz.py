@@ -2,6 +2,9 @@
 
 import importlib.metadata
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from labs_utils.attention_maps.frame import Figure
 from labs_utils.errors import WorkbookError
@@ -18,7 +21,7 @@ window.requirejs = (names, use) => use(...names.map((name) => ({ jquery: window.
 _TALLEST = 900
 
 
-def bertviz_head_view(*args, **kwargs) -> Figure:
+def bertviz_head_view(*args: Any, **kwargs: Any) -> Figure:
     """bertviz's head view, offline: the same arguments as `bertviz.head_view`, without `html_action`.
 
     Raises:
@@ -29,7 +32,7 @@ def bertviz_head_view(*args, **kwargs) -> Figure:
     return _offline(head_view, "bertviz: head view", args, kwargs, lambda layers, heads, tokens: 80 + 22.5 * tokens)
 
 
-def bertviz_model_view(*args, **kwargs) -> Figure:
+def bertviz_model_view(*args: Any, **kwargs: Any) -> Figure:
     """bertviz's model view, offline: the same arguments as `bertviz.model_view`, without `html_action`."""
     from bertviz import model_view
 
@@ -39,7 +42,13 @@ def bertviz_model_view(*args, **kwargs) -> Figure:
     return _offline(model_view, "bertviz: model view", args, kwargs, height)
 
 
-def _offline(view, title: str, args: tuple, kwargs: dict, height) -> Figure:
+def _offline(
+    view: Callable[..., Any],
+    title: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    height: Callable[[int, int, int], float],
+) -> Figure:
     """Let bertviz make its figure and put it into a frame, as high as bertviz draws it but at most 900 px."""
     kwargs.pop("html_action", None)
     made = view(*args, **kwargs, html_action="return").data
@@ -73,7 +82,7 @@ def _library(distribution: str, file: str) -> str:
     """The text of a JavaScript file that an installed package carries."""
     try:
         path = importlib.metadata.distribution(distribution).locate_file(file)
-        return path.read_text(encoding="utf-8").replace("</script", "<\\/script")
+        return Path(str(path)).read_text(encoding="utf-8").replace("</script", "<\\/script")
     except (importlib.metadata.PackageNotFoundError, FileNotFoundError):
         raise WorkbookError(
             f"bertviz needs {file}, which the package {distribution} carries, and it is not there. "

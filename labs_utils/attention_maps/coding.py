@@ -7,20 +7,22 @@ A layer travels as one byte string, gzipped when that is smaller. For H heads, Q
 * `H·Q` positions of the strongest key (low bytes, high bytes), so that no rounding ever moves a row's maximum;
 * `H·Q` weights of that key in ten-thousandths (low bytes, high bytes).
 
-`page.js` holds the twin of `decode_layer`; a browser test compares the two.
+`page/decode.js` holds the twin of `decode_layer`; a browser test compares the two.
 """
 
 import base64
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 STEPS = (1e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 PEAK = 1e-4  # the strongest weight of a row is always given to four decimals
 
 
-def encode(weights, step: float | None = None) -> dict:
+def encode(weights: ArrayLike, step: float | None = None) -> dict[str, Any]:
     """Encode attention weights [layers, heads, query, key] for the page.
 
     Args:
@@ -39,7 +41,9 @@ def encode(weights, step: float | None = None) -> dict:
     return {"step": step, "wide": wide, "causal": _is_lower_triangular(array), "layers": layers}
 
 
-def decode_layer(packed: dict, shape: tuple[int, int, int], step: float, wide: bool, causal: bool = False):
+def decode_layer(
+    packed: dict[str, Any], shape: tuple[int, int, int], step: float, wide: bool, causal: bool = False
+) -> NDArray[np.float32]:
     """The weights [heads, query, key] that the page draws for one layer, as float32.
 
     >>> weights = np.array([[[[0.1, 0.9], [0.75, 0.25]]]], dtype=np.float32)
@@ -61,20 +65,22 @@ def decode_layer(packed: dict, shape: tuple[int, int, int], step: float, wide: b
     return _filled(values, peak, step, causal, queries).reshape(shape)
 
 
-def _filled(values, peak, step: float, causal: bool, queries: int):
+def _filled(
+    values: NDArray[np.float32], peak: NDArray[np.float32], step: float, causal: bool, queries: int
+) -> NDArray[np.float32]:
     """Share what is missing to 1 among a row's cells that were rounded to 0: broad attention isn't drawn as none."""
     if step <= 1e-3:
         return values
     allowed = values == 0
     if causal:
-        position = np.arange(len(values))[:, None] % queries
+        position: NDArray[np.int64] = np.arange(len(values))[:, None] % queries
         allowed &= np.arange(values.shape[1])[None] <= position
     missing = (1 - values.sum(1)) / np.maximum(allowed.sum(1), 1)
     missing = np.minimum(missing.clip(0, step / 2), peak - np.float32(1e-6)).clip(0)
     return np.where(allowed, missing[:, None], values).astype(np.float32)
 
 
-def _layer_bytes(layer, step: float, wide: bool) -> bytes:
+def _layer_bytes(layer: NDArray[np.float32], step: float, wide: bool) -> bytes:
     """The byte string of one layer [heads, query, key]; its parts are listed at the top of this module."""
     cells = np.rint(layer.transpose(0, 2, 1) / np.float32(step)).astype(np.uint16)
     top = layer.argmax(-1).astype(np.uint16)
@@ -83,12 +89,12 @@ def _layer_bytes(layer, step: float, wide: bool) -> bytes:
     return b"".join(parts)
 
 
-def _planes(values, count: int) -> bytes:
+def _planes(values: NDArray[np.uint16], count: int) -> bytes:
     """Low bytes, then high bytes: the high ones are nearly all 0 and vanish when compressed."""
     return b"".join((values >> (8 * plane)).astype(np.uint8).tobytes() for plane in range(count))
 
 
-def fitting_step(weights) -> float:
+def fitting_step(weights: NDArray[np.float32]) -> float:
     """The finest step with which `weights` [layers, heads, query, key] take no more bytes than a page of theirs should.
 
     That is 0.28 MB and 0.17 MB for every million weights. The entropy of the rounded weights foretells it to 10 %.
@@ -104,7 +110,7 @@ def fitting_step(weights) -> float:
     return STEPS[-1]
 
 
-def pack(raw: bytes) -> dict:
+def pack(raw: bytes) -> dict[str, Any]:
     """Bytes as base64, gzipped when that is smaller."""
     squeezer = zlib.compressobj(5, zlib.DEFLATED, 31, 9, zlib.Z_FILTERED)  # 31: with gzip's header
     small = squeezer.compress(raw) + squeezer.flush()
@@ -112,7 +118,7 @@ def pack(raw: bytes) -> dict:
     return {"gzip": gzip, "data": base64.b64encode(small if gzip else raw).decode("ascii")}
 
 
-def unpack(packed: dict) -> bytes:
+def unpack(packed: dict[str, Any]) -> bytes:
     """The bytes that `pack` was given.
 
     >>> unpack(pack(b"attention" * 100)) == b"attention" * 100
@@ -122,11 +128,11 @@ def unpack(packed: dict) -> bytes:
     return zlib.decompress(raw, 31) if packed["gzip"] else raw
 
 
-def floats(values) -> dict:
+def floats(values: ArrayLike) -> dict[str, Any]:
     """Any array as packed float32, little-endian, row by row."""
     return pack(np.ascontiguousarray(values, dtype="<f4").tobytes())
 
 
-def _is_lower_triangular(array) -> bool:
+def _is_lower_triangular(array: NDArray[np.float32]) -> bool:
     square = array.shape[2] == array.shape[3] and array.shape[3] > 1
     return bool(square and not np.triu(array.max((0, 1)), 1).any())

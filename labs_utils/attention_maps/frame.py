@@ -1,12 +1,13 @@
 """A complete HTML page inside a notebook's output: sandboxed, everything inlined, so that it draws with no network."""
 
 from html import escape
+from typing import Any
 
 _BESIDE = "Run this cell or trust the notebook to see the figure."
 
 # A sandboxed frame can't ask which theme is around it. Its host tells it: where the host is dark the frame is 8 px
-# higher than the page was made for, and the page reads its own height (see `hostIsDark` in page.js). The line of text
-# is hidden by the same style sheet: a sanitiser that takes the frame away takes the style too, and the line shows.
+# higher than the page was made for, and the page reads its own height (see `hostIsDark` in page/theme.js). The line of
+# text is hidden by the same style sheet: a sanitiser that takes the frame away takes the style too, and the line shows.
 _DARK = (
     'body[data-jp-theme-light="false"]',  # JupyterLab, and nbconvert with its dark theme
     'html[data-theme="dark"]',  # Sphinx themes
@@ -26,7 +27,7 @@ class Figure:
         height: CSS pixels.
     """
 
-    def __init__(self, html: str, data, title: str, height: int):
+    def __init__(self, html: str, data: Any, title: str, height: int):
         self.html, self.data, self.title, self.height = html, data, title, height
 
     def __repr__(self) -> str:

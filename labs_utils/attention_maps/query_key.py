@@ -1,37 +1,68 @@
 """One head's queries and keys, from the model's real weights: how q·k becomes attention, dimension by dimension."""
 
-import contextlib
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from labs_utils.attention_maps import coding
+from labs_utils.attention_maps.captured import Captured, Source, attending, key_side, query_side
 from labs_utils.attention_maps.frame import Figure
-from labs_utils.attention_maps.views import figure, known, known_kind
+from labs_utils.attention_maps.views import ROWS, figure, height, require, require_kind
 from labs_utils.errors import WorkbookError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _RECORDER = "labs_recorder"
 _LARGEST = 300_000  # numbers in the q and k of one page; above it only the chosen head's are sent
 
 
-def query_key(seen, layer: int, head: int, token: int, kind: str | None) -> Figure:
+@dataclass(frozen=True)
+class Recomputed:
+    """One layer's attention, from its queries and keys.
+
+    Attributes:
+        query: [heads, query, dimension], rotary embeddings applied.
+        key: [heads, key, dimension]; the keys of grouped heads are repeated for each head of their group.
+        bias: [heads, query, key]: relative positions, and -inf where a key is masked.
+        scores: q·k · `scaling` + `bias`.
+        weights: the softmax of the scores.
+        scaling: what q·k is multiplied with.
+        shared: how many heads use one key.
+    """
+
+    query: "Tensor"
+    key: "Tensor"
+    bias: "Tensor"
+    scores: "Tensor"
+    weights: "Tensor"
+    scaling: float
+    shared: int
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one attention layer was given: queries, keys and what is added to their scores, padding and all."""
+
+    query: "Tensor"
+    key: "Tensor"
+    scaling: float
+    added: "list[Tensor]"
+
+
+def query_key(seen: Captured, layer: int, head: int, token: int, kind: str | None) -> Figure:
     """See `Attention.query_key`."""
     kind = kind or next(iter(seen.data))
-    known_kind(seen, kind)
+    require_kind(seen, kind)
     weights = seen.data[kind]
-    for what, value, count in (
-        ("layer", layer, weights.shape[0]),
-        ("head", head, weights.shape[1]),
-        ("token", token, weights.shape[2]),
-    ):
-        known(what, value, count)
+    require("layer", layer, weights.shape[0])
+    require("head", head, weights.shape[1])
+    require("token", token, weights.shape[2])
     found = recompute(seen, layer, kind)
-    wrong = (found["weights"] - weights[layer]).abs().max().item()
-    if wrong > _tolerance(seen._source.model):
-        raise WorkbookError(
-            f"softmax(q·k) of layer {layer} differs from this model's attention by {wrong:.2g}: its layers do "
-            "more to the scores than scaling, adding a bias and masking, and this view would not tell the truth."
-        )
-    size = 2 * found["query"].numel()
-    shown = list(range(weights.shape[1])) if size <= _LARGEST else [head]
+    _require_truth(seen, found, layer, kind)
+    shown, note = list(range(weights.shape[1])), ""
+    if 2 * found.query.numel() > _LARGEST:
+        shown, note = [head], f"Head {head} only: the queries and keys of all heads would be too much at this length."
+    packed = {"query": found.query, "key": found.key, "bias": found.bias, "weights": weights[layer]}
     state = {
         "kind": kind,
         "layer": layer,
@@ -40,74 +71,75 @@ def query_key(seen, layer: int, head: int, token: int, kind: str | None) -> Figu
         "shown": shown,
         "queries": weights.shape[2],
         "keys": weights.shape[3],
-        "width": found["query"].shape[-1],
-        "scaling": found["scaling"],
-        "shared": found["shared"],
-        "query_side": "decoder" if kind == "cross" else kind,
-        "key_side": "encoder" if kind == "cross" else kind,
-        "packed": {name: coding.floats(found[name][shown].numpy()) for name in ("query", "key", "bias")},
-        "note": ""
-        if len(shown) > 1
-        else f"Head {head} only: the queries and keys of all heads would be too much at this length.",
+        "width": found.query.shape[-1],
+        "scaling": found.scaling,
+        "shared": found.shared,
+        "query_side": query_side(kind),
+        "key_side": key_side(kind),
+        "packed": {name: coding.floats(values[shown].numpy()) for name, values in packed.items()},
+        "note": note,
     }
-    state["packed"]["weights"] = coding.floats(weights[layer][shown].numpy())
-    data = {name: found[name][head] for name in ("query", "key", "scores", "bias", "weights")}
-    height = min(700, 46 + 34 + 110 + 22 * weights.shape[3])
-    return figure("query_key", seen, state, data, f"Queries and keys of layer {layer}, head {head}", max(320, height))
+    data = {name: getattr(found, name)[head] for name in ("query", "key", "scores", "bias", "weights")}
+    title = f"Queries and keys of layer {layer}, head {head}"
+    high = height(110 + ROWS["query_key"] * weights.shape[3], least=320)
+    return figure("query_key", seen, state, data, title, high)
 
 
-def recompute(seen, layer: int, kind: str) -> dict:
+def recompute(seen: Captured, layer: int, kind: str) -> Recomputed:
     """Run the model again and compute the weights of one layer from its queries and keys.
 
-    Returns:
-        `query` [heads, query, dimension] and `key` [heads, key, dimension], rotary embeddings applied, the keys of
-        grouped heads repeated for each head of their group; `scores` [heads, query, key], which is
-        q·k · `scaling` + `bias`; `bias`, which holds relative positions and -inf where a key is masked; `weights`, the
-        softmax of the scores; `shared`, how many heads use one key.
-
     Raises:
-        WorkbookError: a model that doesn't use the attention interface of transformers.
+        WorkbookError: the weights came without a model, or its layers don't use transformers' attention interface.
     """
     import torch
 
-    calls = _record(seen, kind)
+    source = _source(seen)
+    calls = _record(seen, source, kind)
     if len(calls) <= layer:
         raise WorkbookError(
-            f"{type(seen._source.model).__name__} does not pass its queries and keys through the attention "
+            f"{type(source.model).__name__} does not pass its queries and keys through the attention "
             "interface of transformers, so they can't be watched. The view knows BERT, DistilBERT, RoBERTa, GPT-2, "
             "LLaMA, T5, BART, Marian and their relatives."
         )
     call = calls[layer]
-    kept = seen._source.kept
-    rows, columns = kept["decoder" if kind == "cross" else kind], kept["encoder" if kind == "cross" else kind]
-    query, key = call["query"][0][:, rows], call["key"][0][:, columns]
+    rows, columns = source.real[query_side(kind)], source.real[key_side(kind)]
+    query, key = call.query[0][:, rows], call.key[0][:, columns]
     shared = query.shape[0] // key.shape[0]
     key = key.repeat_interleave(shared, dim=0)
     bias = torch.zeros(query.shape[0], query.shape[1], key.shape[1])
-    for added in call["added"]:
+    for added in call.added:
         full = added[0].expand(-1, len(rows), -1)[..., : len(columns)]
         bias = bias + full[:, rows][:, :, columns]
     bias[bias < -1e30] = float("-inf")
-    scores = (query @ key.transpose(1, 2)) * call["scaling"] + bias
-    weights = scores.softmax(-1)
-    return {**call, "query": query, "key": key, "bias": bias, "scores": scores, "weights": weights, "shared": shared}
+    scores = (query @ key.transpose(1, 2)) * call.scaling + bias
+    return Recomputed(query, key, bias, scores, scores.softmax(-1), call.scaling, shared)
 
 
-def _tolerance(model) -> float:
-    """How far the recomputed weights may be off: rounding of the model's own dtype."""
+def _source(seen: Captured) -> Source:
+    if seen.source is None:
+        raise WorkbookError("These weights came without the model that computed them: it can't be asked for its keys.")
+    return seen.source
+
+
+def _require_truth(seen: Captured, found: Recomputed, layer: int, kind: str) -> None:
+    """Refuse to draw what is not the model's own attention, up to the rounding of its dtype."""
     import torch
 
-    return max(1e-4, 4 * torch.finfo(model.dtype).eps)
+    difference = (found.weights - seen.data[kind][layer]).abs().max().item()
+    if difference > max(1e-4, 4 * torch.finfo(_source(seen).model.dtype).eps):
+        raise WorkbookError(
+            f"softmax(q·k) of layer {layer} differs from this model's attention by {difference:.2g}: its layers do "
+            "more to the scores than scaling, adding a bias and masking, and this view would not tell the truth."
+        )
 
 
-def _record(seen, kind: str) -> list[dict]:
+def _record(seen: Captured, source: Source, kind: str) -> list[_Call]:
     """What every attention layer of `kind` was given, in the order of the layers."""
-    import torch
-
-    calls: list[dict] = []
-    with torch.no_grad(), _recording(seen._source.model, calls):
-        seen._source.model(**seen._source.inputs)
-    if not seen._source.model.config.is_encoder_decoder:
+    calls: list[_Call] = []
+    _register(calls)
+    with attending(source.model, _RECORDER):
+        source.model(**source.inputs)
+    if not source.model.config.is_encoder_decoder:
         return calls
     count = seen.data["encoder"].shape[0]
     encoder, decoder = calls[:count], calls[count:]
@@ -115,34 +147,33 @@ def _record(seen, kind: str) -> list[dict]:
     return {"encoder": encoder, "decoder": decoder[::2], "cross": decoder[1::2]}[kind]
 
 
-@contextlib.contextmanager
-def _recording(model, calls: list[dict]) -> Iterator[None]:
-    """Let `model` compute its attention through a function that notes queries, keys and masks first."""
+def _register(calls: list[_Call]) -> None:
+    """Give transformers an attention function that notes queries, keys and masks in `calls` first."""
     import torch
+    from torch import Tensor
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask
 
-    def recorder(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
+    def recorder(
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        added = [one.float().cpu() for one in (attention_mask, kwargs.get("position_bias")) if one is not None]
+        added = [one for one in (attention_mask, kwargs.get("position_bias")) if one is not None]
         calls.append(
-            {"query": query.float().cpu(), "key": key.float().cpu(), "scaling": float(scaling), "added": added}
+            _Call(query.float().cpu(), key.float().cpu(), float(scaling), [one.float().cpu() for one in added])
         )
         shared = query.shape[1] // key.shape[1]
         key, value = (one.repeat_interleave(shared, dim=1) for one in (key, value))
-        scores = (query @ key.transpose(2, 3)) * scaling
-        for one in (attention_mask, kwargs.get("position_bias")):
-            scores = scores if one is None else scores + one
+        scores = sum(added, (query @ key.transpose(2, 3)) * scaling)
         weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
         return (weights @ value).transpose(1, 2).contiguous(), weights
 
-    before, training = model.config._attn_implementation, model.training
     AttentionInterface.register(_RECORDER, recorder)
     AttentionMaskInterface.register(_RECORDER, eager_mask)
-    model.eval()
-    model.set_attn_implementation(_RECORDER)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
-        model.train(training)

@@ -93,7 +93,7 @@ def problems(text: str) -> tuple[list[str], list[str]]:
 def about(store: Store, kind: str, files: Files) -> dict:
     """What the Hub shows beside a repository: `cardData`, `tags`, and of a model its library, task and architecture."""
     card = _json_safe_card(_text(store, files, "README.md"))
-    shown = {"cardData": card or None, "tags": []}
+    shown: dict = {"cardData": card or None, "tags": []}
     if kind == "model":
         config = _config(_text(store, files, "config.json"))
         library = card.get("library_name") or _library(files, config)

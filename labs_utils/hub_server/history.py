@@ -141,7 +141,7 @@ def commit(
     commit_id = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     before = files(store, db, repo, parent) if parent else {}
     for line in listed:
-        old = before.get(line[0])
+        old = before.get(str(line[0]))
         line.append(old.last if old and list(old[:4]) == line[1:] else commit_id)
     packed = zlib.compress(json.dumps(listed).encode(), 1)
     row = (repo, commit_id, parent, author, date, title, message)

@@ -174,7 +174,7 @@ def commit(call: Call) -> Response:
 
 def _changes(call: Call, before: history.Files, after: history.Files) -> list[dict]:
     """Every file that differs, with the lines of the difference where both sides are text."""
-    changes = []
+    changes: list[dict] = []
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old and new and old.sha256 == new.sha256:

@@ -40,7 +40,7 @@ def describe(tokenizer, text: str, pair: str | None = None) -> list[dict]:
     offsets = getattr(tokenizer, "is_fast", False)
     encoded = tokenizer(*given, return_offsets_mapping=offsets, return_special_tokens_mask=True, verbose=False)
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-    spans = encoded["offset_mapping"] if offsets else [None] * len(ids)
+    spans: list = encoded["offset_mapping"] if offsets else [None] * len(ids)
     sequences = encoded.sequence_ids() if offsets else encoded.get("token_type_ids", [0] * len(ids))
     names = tokenizer.convert_ids_to_tokens(ids)
     return [

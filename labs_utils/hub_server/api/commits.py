@@ -34,7 +34,8 @@ class Draft:
 
     def __init__(self, call: Call):
         self.call, self.store = call, call.store
-        self.title, self.description, self.parent = "", "", None
+        self.title, self.description = "", ""
+        self.parent: str | None = None
         self.changes: list[history.Change | Uploaded] = []
         self.arrived: dict[str, Incoming] = {}
         with self.store.database.reading() as call.db:

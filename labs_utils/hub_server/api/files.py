@@ -98,7 +98,7 @@ def paths_info(call: Call) -> Response:
     """
     asked, files = call.form, call.files
     expand = str(asked.get("expand", [""])[0]).lower() in ("1", "true")
-    listed = []
+    listed: list[tuple] = []
     for path in dict.fromkeys(str(one).strip("/") for one in asked.get("paths", [])):
         if path in files:
             listed.append((path, files[path]))

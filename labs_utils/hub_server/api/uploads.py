@@ -207,7 +207,8 @@ def uploaded(call: Call) -> Response:
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_lfs_files
     """
-    repo, found = call.repo, {}
+    repo = call.repo
+    found: dict[str, dict] = {}
     for ref in _refs(call):
         for path, entry in call.files_of(ref["commit_id"]).items():
             if entry.is_lfs:
