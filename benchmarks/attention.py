@@ -18,6 +18,7 @@ _SENTENCE = (
     "A learner opens a numbered notebook, runs it from top to bottom and sees what the model looks at: number {}. "
     "The library of the old town, which {} readers visit every day, keeps {} maps that nobody has ever counted. "
 )
+_TEXT = " ".join(_SENTENCE.format(place, 3 * place, place * place) for place in range(20))
 
 
 def rows():
@@ -29,8 +30,7 @@ def rows():
 
     encoder = lab.checkpoint("encoder")
     model, tokenizer = AutoModel.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder)
-    text = " ".join(_SENTENCE.format(place, 3 * place, place * place) for place in range(20))
-    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = tokenizer(_TEXT, add_special_tokens=False, verbose=False)["input_ids"]
     for tokens in _BOUNDS:
         seen = lab.attention(model, tokenizer, tokenizer.decode(ids[: tokens - 2]))
         assert abs(seen.data["encoder"].shape[-1] - tokens) <= 2
@@ -145,16 +145,11 @@ seen = {{n: lab.attention(model, tokenizer, tokenizer.decode(ids[: n - 2])) for 
 
 def _in_jupyterlab():
     """Run the cell, wait for the picture: the whole way from the kernel through JupyterLab to the frame."""
-    import nbformat
-
     if real.CHROMIUM is None:
         return
-    text = " ".join(_SENTENCE.format(place, 3 * place, place * place) for place in range(20))
-    sources = [_CELL.format(text=text).strip(), *(f"seen[{tokens}].heads()" for tokens in _BOUNDS)]
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in sources], metadata=metadata)
     with tempfile.TemporaryDirectory() as name, real.browser() as running:
-        nbformat.write(notebook, Path(name) / "views.ipynb")
+        sources = [_CELL.format(text=_TEXT), *(f"seen[{tokens}].heads()" for tokens in _BOUNDS)]
+        real.write_notebook(Path(name) / "views.ipynb", sources)
         with real.jupyterlab(Path(name)) as address, real.offline_page(running) as (page, _):
             real.open_notebook(page, address.format(name="views.ipynb"))
             page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-up')")
