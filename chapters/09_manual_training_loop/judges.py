@@ -1,53 +1,46 @@
 """Chapter 09: the baseline, a training step, a loader's loss, four scores, grouping, clipping, confusion, saving."""
 
+import contextlib
 import math
+import os
 import random
 import tempfile
+from functools import partial
+from numbers import Integral, Real
+from operator import eq
 from pathlib import Path
-from types import SimpleNamespace
+from unittest import mock
 
-from labs_utils.exercises.core import CheckFailed, as_tensor, call, describe, exercise, expect
-
-
-def _number(value, given: str) -> float:
-    """The learner's number (or tensor with one element) as a float, or a complaint."""
-    tensor = as_tensor(value, given)
-    expect(tensor.numel() == 1, f"Given {given}, one number was expected, but got {describe(value)}.")
-    return float(tensor)
+from labs_utils.exercises.vocabulary import Trial, as_tensor, describe, exercise, expect, forbid
 
 
-def _near(value: float, wanted: float, tolerance: float = 1e-6) -> bool:
-    """Equal up to rounding; the default leaves room for a float32 on the way."""
-    return abs(value - wanted) <= tolerance * max(1.0, abs(wanted))  # nan is never near
+def most_frequent(labels) -> int:
+    return max(labels.count(label) for label in labels)
 
 
-@exercise("9.1")
+@exercise(
+    "9.1",
+    mistakes=[
+        ("That is a count; a share lies between 0 and 1.", most_frequent),
+        ("That is in percent; a share lies between 0 and 1.", lambda labels: 100 * most_frequent(labels) / len(labels)),
+        ("Perhaps you answered for a blind guess among the labels.", lambda labels: 1 / len(set(labels))),
+        ("Perhaps you counted the label 1: it can be any.", lambda labels: labels.count(1) / len(labels)),
+    ],
+)
 def majority_share(answer):
     draw = random.Random(0)
-    cases = [[1, 1, 0, 1], [0], [0, 0, 0, 1], ["joy", "fear", "joy"], [2, 2, 3, 4, 0], [1, 1]]
+    cases = [[1, 1, 0, 1], [0, 0, 0, 1], [0], ["joy", "fear", "joy"], [2, 2, 3, 4, 0], [1, 1]]
     cases += [draw.choices(range(4), weights=(1, 2, 3, 4), k=draw.randint(1, 30)) for _ in range(10)]
     for labels in cases:
-        given = f"the labels {describe(labels)}"
-        share = _number(call(answer, list(labels), given=given), given)
-        counts = [labels.count(label) for label in set(labels)]
-        wanted = max(counts) / len(labels)
-        perhaps = ""
-        if share > 1 and _near(share, max(counts)):
-            perhaps = " That is a count; a share lies between 0 and 1."
-        elif _near(share, 100 * wanted):
-            perhaps = " Perhaps that is in percent; a share lies between 0 and 1."
-        elif _near(share, 1 / len(counts)):
-            perhaps = " Perhaps you answered for a blind guess among the labels."
-        elif _near(share, labels.count(1) / len(labels)):
-            perhaps = " Perhaps you counted the label 1: the most frequent label can be any."
-        expect(
-            _near(share, wanted), f"Given {given}, your {share:.4g} is not the share of the most frequent one.{perhaps}"
-        )
+        trial = Trial(answer, labels)
+        sentence = "your {got} is not the share of the most frequent label"
+        trial.close(trial.returns(float), most_frequent(labels) / len(labels), 1e-6, sentence)
 
 
-def _toy(dropout: float = 0.0, seed: int = 0):
-    """A small model with the interface of the chapter's: takes a batch with labels, returns `.loss` and `.logits`."""
+def toy(dropout: float = 0.0):
+    """A small model with the interface of the chapter's, always with the same weights; it notes how it is called."""
     import torch
+    from transformers.modeling_outputs import SequenceClassifierOutput
 
     class Toy(torch.nn.Module):
         def __init__(self):
@@ -58,233 +51,314 @@ def _toy(dropout: float = 0.0, seed: int = 0):
         def forward(self, inputs, labels):
             self.calls.append((self.training, torch.is_grad_enabled()))
             logits = self.linear(self.dropout(inputs))
-            return SimpleNamespace(loss=torch.nn.functional.cross_entropy(logits, labels), logits=logits)
+            return SequenceClassifierOutput(torch.nn.functional.cross_entropy(logits, labels), logits)
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         return Toy()
 
 
-def _toy_batch(rows: int, seed: int) -> dict:
+def toy_rows(count: int) -> dict:
     import torch
 
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(rows, 5, generator=generator)
-    return {"inputs": inputs, "labels": torch.randint(0, 2, (rows,), generator=generator)}
+    generator = torch.Generator().manual_seed(count)
+    inputs = torch.randn(count, 5, generator=generator)
+    return {"inputs": inputs, "labels": torch.randint(0, 2, (count,), generator=generator)}
 
 
-@exercise("9.2")
+def number(trial: Trial) -> float:
+    tensor = "Perhaps .item() is missing.", hasattr(trial.result, "item")
+    return trial.returns(float, "a Python float", perhaps=tensor)
+
+
+def numbers(tensors) -> list[float]:
+    return [number for tensor in tensors for number in tensor.flatten().tolist()]
+
+
+def near(one, other) -> bool:
+    """Whether two vectors of float32 numbers are equal up to rounding."""
+    one, other = as_tensor(one), as_tensor(other)
+    return one.shape == other.shape and bool(((one - other).abs() <= 1e-5).all())
+
+
+def told(mistakes, outcome, mine) -> list:
+    """The mistakes that leave behind what the learner's code left: for exercises whose answer changes what it gets."""
+    return [(sentence, lambda wrong=wrong: near(outcome(wrong), mine)) for sentence, wrong in mistakes]
+
+
+def step_case():
+    """A model in eval mode, a batch, and an optimizer with the rate 1; old gradients, all 1, lie around."""
+    import torch
+
+    model = toy().eval()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return model, toy_rows(8), torch.optim.SGD(model.parameters(), lr=1.0)
+
+
+def way(model) -> list[float]:
+    """How far the weights of a toy have come from those it began with."""
+    return numbers(old - new for old, new in zip(toy().parameters(), model.parameters(), strict=True))
+
+
+def way_of(step) -> list[float]:
+    model, *rest = step_case()
+    step(model, *rest)
+    return way(model)
+
+
+def step(model, batch, optimizer, zero: bool = True, early: bool = False, move: bool = True) -> float:
+    """One step; the options are ways of getting it wrong."""
+    model.train()
+    if zero:
+        optimizer.zero_grad()
+    loss = model(**batch).loss
+    if early:
+        optimizer.step()
+    loss.backward()
+    if move and not early:
+        optimizer.step()
+    return loss.item()
+
+
+STEPS = [
+    ("Old gradients were added to the new. Perhaps zero_grad() is missing, or too late.", partial(step, zero=False)),
+    ("Only old gradients were used. Perhaps the step comes before backward().", partial(step, zero=False, early=True)),
+    ("No weight has changed. Perhaps step() or backward() is missing, or comes too early.", partial(step, move=False)),
+]
+
+
+@exercise("9.2", mistakes=STEPS)
 def training_step(answer):
-    import torch
-
-    batch = _toy_batch(8, seed=1)
-    model, twin = _toy(), _toy()
-    model.eval()
-    old = torch.optim.SGD(twin.parameters(), lr=0.1)
+    model, batch, optimizer = step_case()
+    trial = Trial(answer, model, batch, optimizer, given="a model, a batch of 8, an optimizer and old gradients")
+    trial.expect(model.calls, "your step never called the model")
+    got = number(trial)
+    trial.expect(model.calls[0][0], "the model was called in eval mode. Dropout must be on while you train")
+    twin = toy()
     loss = twin(**batch).loss
     loss.backward()
-    fresh = [parameter.grad.clone() for parameter in twin.parameters()]
-    old.step()
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    for parameter in model.parameters():  # old gradients lie around
-        parameter.grad = torch.ones_like(parameter)
-    given = "a model, a batch of 8 and an optimizer, with old gradients left over"
-    got = call(answer, model, batch, torch.optim.SGD(model.parameters(), lr=0.1), given=given)
-    expect(model.calls, f"Given {given}, your step never called the model.")
-    expect(
-        isinstance(got, float),
-        f"Given {given}, a Python float was expected, but got {describe(got)}. Perhaps .item() is missing.",
-    )
-    expect(model.calls[0][0], f"Given {given}, the model was called in eval mode. Dropout must be on while you train.")
-    now = [parameter.detach() for parameter in model.parameters()]
-    still = all(torch.equal(one, other) for one, other in zip(now, before, strict=True))
-    expect(not still, f"Given {given}, no weight has changed. Perhaps optimizer.step() or backward() is missing.")
-
-    def moved(gradients, steps: int = 1) -> bool:
-        wanted = [start - 0.1 * steps * gradient for start, gradient in zip(before, gradients, strict=True)]
-        return all(torch.allclose(one, other, atol=1e-6) for one, other in zip(now, wanted, strict=True))
-
-    perhaps = ""
-    if moved([gradient + 1 for gradient in fresh]):
-        perhaps = " The old gradients were added to the new ones. Perhaps zero_grad() is missing, or comes too late."
-    elif moved([torch.ones_like(gradient) for gradient in fresh]):
-        perhaps = " Only the old gradients were used. Perhaps the step comes before backward()."
-    elif len(model.calls) > 1:
-        perhaps = f" Your step called the model {len(model.calls)} times; once is enough."
-    expect(moved(fresh), f"Given {given}, the weights did not move by the rate times the new gradient.{perhaps}")
-    expect(
-        _near(got, loss.item()),
-        f"Given {given}, your loss {got:.4f} is not that of the batch before the step. Perhaps you computed it again.",
-    )
-    expect(model.training, f"Given {given}, the model was left in eval mode.")
+    mine, new = way(model), numbers(parameter.grad for parameter in twin.parameters())
+    often = f"Your step called the model {len(model.calls)} times; once is enough.", len(model.calls) > 1
+    reasons = [*told(STEPS, way_of, mine), often]
+    trial.expect(near(mine, new), "the weights did not move by the rate times the new gradient", *reasons)
+    trial.expect(near(got, loss), f"your loss {got:.4f} is not that of the batch before the step", often)
 
 
-@exercise("9.3")
-def mean_loss(answer):
+def losses(model, loader) -> list[float]:
     import torch
 
-    for number, sizes in enumerate(([4, 4], [6, 6, 1], [3])):
-        for training in (True, False):
-            model = _toy(dropout=0.5, seed=number)
-            model.train(training)
-            loader = [_toy_batch(size, seed=10 * number + index) for index, size in enumerate(sizes)]
-            given = f"a model in {'train' if training else 'eval'} mode and batches of {' and '.join(map(str, sizes))}"
-            got = _number(call(answer, model, loader, given=given), given)
-            calls, left = model.calls[:], model.training
-            expect(len(calls) >= len(sizes), f"Given {given}, only {len(calls)} of the batches reached the model.")
-            expect(
-                not any(mode for mode, _ in calls),
-                f"Given {given}, the model ran in train mode, so dropout makes the loss random.",
-            )
-            model.eval()
-            with torch.no_grad():
-                losses = [model(**batch).loss.item() for batch in loader]
-            wanted = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
-            perhaps = ""
-            if _near(got, sum(losses) / len(losses)):
-                perhaps = " That is the mean over batches: the small last batch counts as much as a full one."
-            elif _near(got, sum(losses)):
-                perhaps = " That is the sum of the batches' losses."
-            elif _near(got, losses[-1]):
-                perhaps = " That is the loss of the last batch alone."
-            expect(_near(got, wanted), f"Given {given}, your {got:.4f} is not the mean loss per example.{perhaps}")
-            expect(
-                not any(graded for _, graded in calls),
-                f"Given {given}, gradients were recorded. It costs memory and time: use torch.inference_mode().",
-            )
-            expect(left == training, f"Given {given}, the model was left in the other mode: put its own mode back.")
+    mode = model.training
+    with torch.no_grad():
+        found = [model.eval()(**batch).loss.item() for batch in loader]
+    model.train(mode)
+    return found
 
 
-@exercise("9.4")
+def loader_of(rows: dict, size: int):
+    """A loader like the chapter's, of which it takes what a batch can do."""
+    from torch.utils.data import DataLoader, default_collate
+    from transformers import BatchEncoding
+
+    examples = [dict(zip(rows, pair, strict=True)) for pair in zip(*rows.values(), strict=True)]
+    return DataLoader(examples, size, collate_fn=lambda some: BatchEncoding(default_collate(some)))
+
+
+@exercise(
+    "9.3",
+    mistakes=[
+        (
+            "That is the mean over batches: the small last batch counts as much as a full one.",
+            lambda model, loader: sum(losses(model, loader)) / len(loader),
+        ),
+        ("That is the sum of the batches' losses.", lambda model, loader: sum(losses(model, loader))),
+        ("That is the loss of the last batch alone.", lambda model, loader: losses(model, loader)[-1]),
+    ],
+)
+def mean_loss(answer):
+    for count, size, training in ((8, 4, True), (13, 6, False), (13, 6, True), (3, 6, False)):
+        rows, model, mode = toy_rows(count), toy(dropout=0.5).train(training), "train" if training else "eval"
+        loader, given = loader_of(rows, size), f"a model in {mode} mode and {count} examples in batches of {size}"
+        trial = Trial(answer, model, loader, given=given)
+        calls, left, got = model.calls[:], model.training, number(trial)
+        trial.expect(len(calls) >= len(loader), f"only {len(calls)} of {len(loader)} batches reached the model")
+        in_train, recorded = any(mode for mode, _ in calls), any(graded for _, graded in calls)
+        trial.expect(not in_train, "the model ran in train mode, so dropout makes the loss random")
+        expected = toy()(**rows).loss.item()  # all rows as one batch: every example counts the same
+        trial.close(got, expected, 1e-5, "your {got} is not the mean loss per example")
+        trial.expect(not recorded, "gradients were recorded. It costs memory and time: use torch.inference_mode()")
+        trial.expect(left == training, "the model was left in the other mode: put its own mode back")
+
+
+KEYS = ("precision", "recall", "f1")
+COUNTED = ("sklearn", "torch", "np", "numpy", "f1_score", "precision_score", "recall_score")
+COUNTED += ("precision_recall_fscore_support", "classification_report", "confusion_matrix")
+
+
+def scored(truth, guess, target, swap: bool = False, plain: bool = False, empty: float = 0.0) -> dict:
+    """The three scores; the options are ways of getting them wrong."""
+    found = sum(t == target == g for t, g in zip(truth, guess, strict=True))
+    counts = (truth, guess) if swap else (guess, truth)
+    precision, recall = (found / one.count(target) if target in one else empty for one in counts)
+    harmonic = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    f1 = (precision + recall) / 2 if plain else harmonic
+    return {"precision": precision, "recall": recall, "f1": f1}
+
+
+@exercise(
+    "9.4",
+    mistakes=[
+        (
+            "Perhaps precision and recall are swapped: precision divides by what was called so.",
+            partial(scored, swap=True),
+        ),
+        ("That is the arithmetic mean; F1 is the harmonic one.", partial(scored, plain=True)),
+        (
+            "That is the accuracy: here only the target class counts.",
+            lambda truth, guess, target: dict.fromkeys(KEYS, sum(map(eq, truth, guess)) / len(truth)),
+        ),
+        ("0/0 counts as 0 here.", partial(scored, empty=math.nan)),
+        ("Perhaps you counted another class than the target.", lambda truth, guess, target: scored(truth, guess, 1)),
+    ],
+)
 def scores(answer):
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
+    forbid(answer, *COUNTED, because="does the work for you. Count with plain Python")
     draw = random.Random(4)
-    cases = [
-        ([0, 0, 1, 1], [0, 1, 1, 1], 0),
-        ([0, 1, 1, 1], [0, 0, 0, 1], 0),
-        ([1, 1, 0, 0], [1, 1, 1, 1], 0),
-        ([1, 1], [0, 1], 0),
-        ([1, 1], [1, 1], 0),
-        (["joy", "fear", "joy", "anger"], ["joy", "joy", "fear", "anger"], "joy"),
-    ]
+    cases = [([0, 0, 1, 1], [0, 1, 1, 1], 0), ([0, 1, 1, 1], [0, 0, 0, 1], 0), ([1, 1, 0, 0], [1, 1, 1, 1], 0)]
+    cases += [([1, 1], [0, 1], 0), ([1, 1], [1, 1], 0), (["joy", "fear", "joy"], ["joy", "joy", "fear"], "joy")]
     for _ in range(20):
-        length, kinds = draw.randint(1, 15), draw.randint(2, 4)
-        cases.append(
-            (draw.choices(range(kinds), k=length), draw.choices(range(kinds), k=length), draw.randrange(kinds))
-        )
+        labels = range(draw.randint(2, 4))
+        length = draw.randint(1, 15)
+        cases.append((draw.choices(labels, k=length), draw.choices(labels, k=length), draw.choice(labels)))
     for truth, guess, target in cases:
-        given = f"truth={describe(truth)}, guess={describe(guess)}, target={target!r}"
-        got = call(answer, list(truth), list(guess), target, given=given)
-        keys = ("precision", "recall", "f1")
-        expect(
-            isinstance(got, dict) and set(got) >= set(keys),
-            f"Given {given}, a dict with {', '.join(keys)} was expected, but got {describe(got)}.",
-        )
-        got = {key: _number(got[key], given) for key in keys}
+        trial = Trial(answer, truth, guess, target)
+        got = trial.returns(dict, "a dict with precision, recall and f1")
+        told = all(isinstance(got.get(key), Real) for key in KEYS)
+        trial.expect(told, f"a number for precision, recall and f1 each was expected, but got {describe(got)}")
         library = precision_recall_fscore_support(truth, guess, labels=[target], average=None, zero_division=0)
-        wanted = {key: float(values[0]) for key, values in zip(keys, library[:3], strict=True)}
-        for key in keys:
-            perhaps = ""
-            swapped = _near(got["precision"], wanted["recall"]) and _near(got["recall"], wanted["precision"])
-            if swapped and key != "f1":
-                perhaps = " Perhaps precision and recall are swapped: precision divides by how many were *called* so."
-            elif key != "f1" and _near(got[key], accuracy_score(truth, guess)):
-                perhaps = " That is the accuracy: here only the target class counts."
-            elif key == "f1" and _near(got["f1"], (wanted["precision"] + wanted["recall"]) / 2):
-                perhaps = " That is the arithmetic mean; F1 is the harmonic one."
-            elif math.isnan(got[key]):
-                perhaps = " 0/0 counts as 0 here."
-            elif target != 1 and 1 in truth:
-                perhaps = " Perhaps you counted another class than the target."
-            expect(
-                _near(got[key], wanted[key]), f"Given {given}, your {key} {got[key]:.4g} is not the target's.{perhaps}"
-            )
+        expected = [float(values[0]) for values in library[:3]]
+        mine = [float(got[key]) for key in KEYS]
+        off = [key for key, one, other in zip(KEYS, mine, expected, strict=True) if not abs(one - other) <= 1e-6]
+        sentence = f"your scores {{got}} are not the target's: look at {' and '.join(off)}"
+        trial.close(mine, expected, 1e-6, sentence, form=lambda result: [result[key] for key in KEYS])
 
 
-@exercise("9.5")
-def group(answer):
-    draw = random.Random(5)
-    cases = [([9, 2, 8, 3], 2), ([5], 3), ([4, 4, 4], 1), ([1, 2, 3, 100], 4), ([7, 1, 6, 2, 5], 2), ([], 4)]
-    cases += [([draw.randint(3, 128) for _ in range(draw.randint(1, 40))], draw.randint(1, 9)) for _ in range(20)]
-    for lengths, size in cases:
-        given = f"lengths={describe(lengths)}, size={size}"
-        got = call(answer, list(lengths), size, given=given)
-        try:
-            batches = [[int(index) for index in batch] for batch in got]
-        except (TypeError, ValueError):
-            raise CheckFailed(f"Given {given}, a list of lists of indices was expected, got {describe(got)}.") from None
-        flat = [index for batch in batches for index in batch]
-        values = " These look like lengths, not indices." if sorted(flat) == sorted(lengths) else ""
-        twice = sorted(flat) == list(range(len(lengths)))
-        expect(twice, f"Given {given}, each index must occur exactly once, but got {describe(batches)}.{values}")
-        longest = max((len(batch) for batch in batches), default=0)
-        expect(longest <= size, f"Given {given}, a batch has {longest} indices: more than {size}.")
-        fewest = -(-len(lengths) // size)
-        expect(
-            len(batches) == fewest,
-            f"Given {given}, {fewest} batches are enough, but got {len(batches)}: {describe(batches)}.",
-        )
-        cost = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
-        # Sorted up or down: where `size` does not divide, the smaller batch may stand at either end.
-        wanted = max(_tokens(sorted(lengths), size), _tokens(sorted(lengths, reverse=True), size))
-        came = cost == _tokens(lengths, size)
-        perhaps = " Perhaps the texts are still in the order in which they came." if came else ""
-        expect(cost <= wanted, f"Given {given}, your batches need {cost} tokens, and {wanted} are enough.{perhaps}")
-
-
-def _tokens(lengths, size: int) -> int:
+def tokens(lengths, size: int) -> int:
     """What a model computes when texts are cut into batches in this order."""
     batches = [lengths[start : start + size] for start in range(0, len(lengths), size)]
     return sum(len(batch) * max(batch) for batch in batches)
 
 
-@exercise("9.6")
+@exercise("9.5")
+def group(answer):
+    import numpy as np
+
+    draw = random.Random(5)
+    cases = [([9, 2, 8, 3], 2), ([5], 3), ([4, 4, 4], 1), ([1, 2, 3, 100], 4), ([7, 1, 6, 2, 5], 2)]
+    cases += [([draw.randint(3, 128) for _ in range(draw.randint(1, 40))], draw.randint(1, 9)) for _ in range(20)]
+    for lengths, size in cases:
+        trial = Trial(answer, lengths, size)
+        batches = [list(batch) for batch in trial.returns(list, "a list of lists of indices", of=(list, np.ndarray))]
+        flat, shown = [index for batch in batches for index in batch], describe(batches)
+        whole = all(isinstance(index, Integral) for index in flat)
+        trial.expect(whole, f"a list of lists of indices was expected, but got {shown}")
+        values = "These look like lengths, not indices.", sorted(flat) == sorted(lengths)
+        trial.equal(sorted(flat), [*range(len(lengths))], f"each index must occur once, but got {shown}", values)
+        longest, fewest = max(map(len, batches)), math.ceil(len(lengths) / size)
+        trial.expect(longest <= size, f"a batch has {longest} indices: more than {size}")
+        trial.expect(len(batches) == fewest, f"{fewest} batches are enough, but got {len(batches)}: {shown}")
+        cost = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+        # Sorted up or down: where `size` does not divide, the smaller batch may stand at either end.
+        enough = max(tokens(sorted(lengths), size), tokens(sorted(lengths, reverse=True), size))
+        came = "Perhaps the texts are still in the order in which they came.", cost == tokens(lengths, size)
+        trial.expect(cost <= enough, f"your batches need {cost} tokens, and {enough} are enough", came)
+
+
+def norm_of(gradients) -> float:
+    return sum(float(gradient.square().sum()) for gradient in gradients) ** 0.5
+
+
+def scaled(gradients, limit: float, each=False, copy=False, cut=False, power: int = 1) -> float:
+    """Clip by the common norm; the options are ways of getting it wrong."""
+    norm = norm_of(gradients) ** power
+    for gradient in gradients:
+        length = norm_of([gradient]) if each else norm
+        if cut:
+            gradient.clamp_(-limit, limit)
+        elif length > limit and not copy:
+            gradient.mul_(limit / length)
+    return norm
+
+
+def given_to_clip(gradients) -> list:
+    """Fresh tensors. Trial copies no Parameter, so that these must change, and not others in their list."""
+    import torch
+
+    return [torch.nn.Parameter(gradient.clone(), requires_grad=False) for gradient in gradients]
+
+
+def clipped(gradients, limit: float, clip) -> list[float]:
+    """All numbers of the gradients after `clip`, and what it returned."""
+    mine = given_to_clip(gradients)
+    norm = clip([*mine], limit)
+    return [*numbers(mine), norm]
+
+
+CLIPS = [
+    ("Perhaps each tensor was clipped by its own norm: take that of all together.", partial(scaled, each=True)),
+    ("Nothing has changed. Perhaps you made new tensors: scale those that you got.", partial(scaled, copy=True)),
+    ("Perhaps you cut single numbers off: that turns the gradient. Change its length only.", partial(scaled, cut=True)),
+    ("Perhaps the square root is missing.", partial(scaled, power=2)),
+    ("That is the norm afterwards.", lambda gradients, limit: min(scaled(gradients, limit), limit)),
+]
+
+
+@exercise("9.6", mistakes=CLIPS)
 def clip(answer):
     import torch
 
     generator = torch.Generator().manual_seed(6)
     cases = [([torch.tensor([3.0, 0.5]), torch.tensor([4.0])], 1.0), ([torch.tensor([0.3]), torch.tensor([-0.4])], 1.0)]
-    cases += [([torch.zeros(2, 3)], 1.0), ([torch.tensor([[1.0, 2.0], [2.0, 4.0]]), torch.tensor(0.0)], 5.0)]
-    for scale in (0.1, 1.0, 20.0):
-        shapes = ((4, 3), (3,), (2, 2, 2))
-        cases.append(([scale * torch.randn(shape, generator=generator) for shape in shapes], 2.0))
+    cases += [([torch.zeros(2, 3)], 1.0), ([torch.tensor([[1.0, 2.0], [2.0, 4.0]]), torch.zeros(1)], 5.0)]
+    shapes = ((4, 3), (3,), (2, 2, 2))
+    cases += [([scale * torch.randn(shape, generator=generator) for shape in shapes], 2.0) for scale in (0.1, 1, 20)]
     for gradients, limit in cases:
-        shapes = [tuple(gradient.shape) for gradient in gradients]
-        norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
-        given = f"gradients of the shapes {shapes} with the common norm {norm:.3g}, and max_norm={limit}"
-        parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+        mine, parameters = given_to_clip(gradients), given_to_clip(gradients)
+        given = f"gradients with the common norm {norm_of(gradients):.3g} and max_norm={limit}"
+        trial = Trial(answer, [*mine], limit, given=given, may_change=True)
+        got = number(trial)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient.clone()
-        torch.nn.utils.clip_grad_norm_(parameters, limit)
-        mine = [gradient.clone() for gradient in gradients]
-        returned = call(answer, mine, limit, given=given)
-        expect(returned is not None, f"Given {given}, the norm before was expected, but got None.")
-        got = _number(returned, given)
-        close = [torch.allclose(one, p.grad, atol=1e-5) for one, p in zip(mine, parameters, strict=True)]
-        expect(len(mine) == len(gradients), f"Given {given}, the list itself changed: change the tensors in it.")
-        same = all(torch.equal(one, other) for one, other in zip(mine, gradients, strict=True))
-        each = [g * min(1.0, limit / max(float(g.norm()), 1e-12)) for g in gradients]
-        perhaps = ""
-        if norm <= limit:
-            perhaps = " They were short enough and should stay as they are."
-        elif same:
-            perhaps = " Nothing has changed. Perhaps you made new tensors; scale the ones that you were given."
-        elif all(torch.equal(one, g.clamp(-limit, limit)) for one, g in zip(mine, gradients, strict=True)):
-            perhaps = " Perhaps you cut single numbers off: that turns the gradient; only its length should change."
-        elif all(torch.allclose(one, other, atol=1e-5) for one, other in zip(mine, each, strict=True)):
-            perhaps = " Perhaps each tensor was clipped by its own norm: the norm is that of all together."
-        # The library divides by norm + 1e-6, so a millionth of difference is right; 1e-5 allows for it and for float32.
-        expect(all(close), f"Given {given}, the gradients afterwards are not right.{perhaps}")
-        after = float(torch.cat([one.flatten() for one in mine]).norm())
-        then = " That is the norm afterwards." if _near(got, after, 1e-3) and norm > limit else ""
-        squared = " Perhaps the square root is missing." if _near(got, norm**2, 1e-4) and norm > 0 else ""
-        expect(
-            _near(got, norm, 1e-4), f"Given {given}, your function returned {got:.4g}, not that norm.{then or squared}"
-        )
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        stay = "They were short enough and should stay as they are.", norm <= limit
+        reasons = [stay, *told(CLIPS, partial(clipped, gradients, limit), [*numbers(mine), got])]
+        # The library divides by norm + 1e-6; what is left of the difference is below 1e-5.
+        expected = numbers(parameter.grad for parameter in parameters)
+        trial.expect(near(numbers(mine), expected), "the gradients afterwards are not right", *reasons)
+        trial.expect(abs(got - norm) <= 1e-4 * max(1.0, norm), f"your {got:.4g} is not the norm before", *reasons)
 
 
-@exercise("9.7")
+def pairs_counted(truth, guess, classes, swap: bool = False, share: bool = False, every: bool = True) -> list:
+    """A confusion matrix; the options are ways of getting it wrong."""
+    pairs = [(g, t) if swap else (t, g) for t, g in zip(truth, guess, strict=True) if every or t == g]
+    matrix = [[pairs.count((row, column)) for column in classes] for row in classes]
+    return [[count / max(sum(row), 1) for count in row] for row in matrix] if share else matrix
+
+
+@exercise(
+    "9.7",
+    mistakes=[
+        ("Perhaps rows and columns are swapped: a row is what the truth is.", partial(pairs_counted, swap=True)),
+        (
+            "Perhaps you sorted the classes: their order is given.",
+            lambda truth, guess, classes: pairs_counted(truth, guess, sorted(classes)),
+        ),
+        ("Perhaps these are shares; counts are asked for.", partial(pairs_counted, share=True)),
+        ("Perhaps you counted right answers only.", partial(pairs_counted, every=False)),
+    ],
+)
 def confusion(answer):
     from sklearn.metrics import confusion_matrix
 
@@ -296,82 +370,88 @@ def confusion(answer):
         length = draw.randint(1, 20)
         cases.append((draw.choices(classes, k=length), draw.choices(classes, k=length), classes))
     for truth, guess, classes in cases:
-        given = f"truth={describe(truth)}, guess={describe(guess)}, classes={classes}"
-        got = as_tensor(call(answer, list(truth), list(guess), list(classes), given=given), given)
-        shape = (len(classes), len(classes))
-        expect(tuple(got.shape) == shape, f"Given {given}, the shape {shape} was expected, but got {tuple(got.shape)}.")
-        got, wanted = got.tolist(), confusion_matrix(truth, guess, labels=classes).tolist()
-        perhaps = ""
-        if got == [list(column) for column in zip(*wanted, strict=True)]:
-            perhaps = " Perhaps rows and columns are swapped: a row is what the truth is."
-        elif got == confusion_matrix(truth, guess, labels=sorted(classes)).tolist():
-            perhaps = " Perhaps you sorted the classes: their order is given."
-        elif any(value != int(value) for row in got for value in row):
-            perhaps = " Perhaps these are shares; counts are asked for."
-        elif sum(map(sum, got)) != len(truth):
-            perhaps = f" The counts add up to {sum(map(sum, got)):g}, and there are {len(truth)} reviews."
-        expect(got == wanted, f"Given {given}, your matrix {got} does not count the pairs.{perhaps}")
+        trial, count = Trial(answer, truth, guess, classes), len(classes)
+        got = trial.returns(list, "a list of rows, each a list of counts", of=list)
+        square = [len(row) for row in got] == [count] * count
+        counts = all(isinstance(one, Real) for row in got for one in row)
+        trial.expect(square and counts, f"{count} rows of {count} counts were expected, but got {describe(got)}")
+        total = sum(map(sum, got))
+        sums = f"The counts add up to {total:g}, and there are {len(truth)} reviews.", total != len(truth)
+        expected = confusion_matrix(truth, guess, labels=classes).tolist()
+        trial.equal(got, expected, "your matrix {got} does not count the pairs", sums)
 
 
-class _Breaks:
+class Breaks:
     """An object that can't be saved: it stands for a crash in the middle of the file."""
 
     def __reduce__(self):
         raise OSError("no space left on the disk")
 
 
-@exercise("9.8")
-def save_safely(answer):
-    with tempfile.TemporaryDirectory() as name:
-        for file in ("checkpoint.pt", "run.1", "last"):
-            path = Path(name, file)
-            given = f"a path that ends in {file!r}"
-            _saved(answer, 1, path, f"{given}, in an empty folder,")
-            _crashed(answer, path, f"{given} and a crash half-way")
-            for rest in Path(name).iterdir():
-                rest.unlink() if rest != path else None
-            _saved(answer, 2, path, f"{given}, over an older file,")
-            for rest in Path(name).iterdir():
-                rest.unlink()
+@contextlib.contextmanager
+def moves(crash: bool = False):
+    """Note every (from, to) of os.replace and os.rename, which all moves are made of; or crash instead."""
+    found = []
+
+    def watched(move, source, target, **options):
+        found.append((Path(source).resolve(), Path(target).resolve()))
+        if crash:
+            raise RuntimeError("the power went off")  # shutil.move answers an OSError with a copy
+        return move(source, target, **options)
+
+    watchers = {name: partial(watched, getattr(os, name)) for name in ("replace", "rename")}
+    with mock.patch.multiple(os, **watchers):
+        yield found
 
 
-def _crashed(answer, path: Path, given: str) -> None:
-    """A save that breaks in the middle: the error must come through, and the old file stay whole."""
-    import torch
-
-    try:
-        answer({"step": 3, "weights": torch.zeros(10_000), "broken": _Breaks()}, path)
-    except Exception:
-        pass  # it must come through
-    else:
-        raise CheckFailed(
-            f"Given {given}, your function raised nothing. Whoever calls it would believe that the checkpoint is there."
-        )
-    expect(path.is_file(), f"Given {given}, the old file is gone: it was removed too early.")
-    expect(_step(path) == 1, f"Given {given}, the old file is damaged. Perhaps you wrote straight into it.")
-
-
-def _saved(answer, step: int, path: Path, given: str) -> None:
-    """One save that must succeed, replace what was there in one move, and leave nothing else."""
-    import torch
-
-    inode = path.stat().st_ino if path.exists() else None
-    call(answer, {"step": step, "weights": torch.full((3,), float(step))}, path, given=given)
-    expect(path.is_file(), f"Given {given} there is no file at that path afterwards.")
-    expect(_step(path) == step, f"Given {given} torch.load does not find the new state there afterwards.")
-    left = sorted(file.name for file in path.parent.iterdir() if file != path)
-    expect(not left, f"Given {given} your function left behind: {', '.join(left)}.")
-    expect(
-        inode is None or path.stat().st_ino != inode,
-        f"Given {given} the file was written in place: a crash in between leaves half of it. Move a whole file there.",
-    )
-
-
-def _step(path: Path):
+def step_in(path: Path):
     """The step in a saved file, or None where it can't be read."""
     import torch
 
-    try:
+    with contextlib.suppress(Exception):  # a damaged file raises many kinds of errors
         return torch.load(path, weights_only=True)["step"]
-    except Exception:  # a damaged file raises many kinds of errors
-        return None
+
+
+def saved(answer, step: int, path: Path, given: str) -> None:
+    """One save that must succeed, replace what was there in one move, and leave nothing else."""
+    inode = path.exists() and path.stat().st_ino
+    with moves() as found:
+        trial = Trial(answer, {"step": step, "weights": as_tensor([1.0, 2.0])}, path, given=given)
+    trial.expect(path.is_file(), "there is no file at that path afterwards")
+    trial.expect(step_in(path) == step, "torch.load does not find the new state there afterwards")
+    left = sorted(file.name for file in path.parent.iterdir() if file != path)
+    trial.expect(not left, f"your function left behind: {', '.join(left)}")
+    in_place = not found and path.stat().st_ino == inode
+    trial.expect(not in_place, "the file was written in place: a crash in between leaves half of it. Move a whole file")
+    beside = all(path.parent in source.parents for source, target in found if target == path)
+    trial.expect(beside, "the file came from another folder: between two disks such a move is a copy. Write it beside")
+
+
+def crashed(answer, state: dict, path: Path, given: str, crash: bool) -> None:
+    """A save that breaks: the error must come through, and the old file, of step 1, stay whole."""
+    try:
+        with moves(crash) as found:
+            answer(state, path)
+    except Exception:
+        pass  # it must come through
+    else:
+        silent = "your function raised nothing. Whoever calls it would believe that the checkpoint is there"
+        expect(crash and not found, f"Given {given}, {silent}.")
+        return  # it moves in a way that can't be watched
+    expect(path.is_file(), f"Given {given}, the old file is gone: it was removed too early.")
+    expect(step_in(path) == 1, f"Given {given}, the old file is damaged. Perhaps you wrote straight into it.")
+
+
+@exercise("9.8")
+def save_safely(answer):
+    for file in ("checkpoint.pt", "run.1", "last"):
+        with tempfile.TemporaryDirectory() as folder:
+            path, weights = Path(folder, file).resolve(), as_tensor([0.0] * 10_000)
+            given = f"a path that ends in {file!r}"
+            saved(answer, 1, path, f"{given}, in an empty folder")
+            broken = {"step": 2, "weights": weights, "broken": Breaks()}
+            crashed(answer, broken, path, f"{given}, and a crash half-way", crash=False)
+            crashed(answer, {"step": 1}, path, f"{given}, and a crash before the move", crash=True)
+            for rest in set(Path(folder).iterdir()) - {path}:
+                rest.unlink()
+            saved(answer, 3, path, f"{given}, over an older file")

@@ -30,11 +30,10 @@ from transformers import AutoTokenizer
 
 language = os.environ.get("LABS_LANGUAGE", "en")  # "en" or "zh"
 most = int(os.environ.get("LABS_ROWS", 640))  # learn from at most so many rows: enough for a laptop
-roles = {"en": "encoder", "zh": "zh-encoder"}
-encoder, hotels = lab.checkpoint(roles[language]), lab.dataset("hotel_reviews")
-path = Path(hotels, f"{language}.csv")
+encoder = lab.checkpoint({"en": "encoder", "zh": "zh-encoder"}[language])
+hotels = lab.dataset("hotel_reviews")
+path, device = Path(hotels, f"{language}.csv"), lab.device()
 tokenizer = AutoTokenizer.from_pretrained(encoder, revision=encoder.revision)
-device = lab.device()
 pd.set_option("display.max_colwidth", None)
 
 # %% [markdown]
@@ -57,7 +56,7 @@ table["label"].value_counts(normalize=True).rename("share").round(2)
 # there, a label that is neither 0 nor 1. Such a row stops you anyway, but an hour later, on a GPU, with a message about
 # tensors.
 
-# %%
+# %% tags=["long"] why="one check of a whole file, with an error for each fault, is the lesson"
 def read_reviews(path: Path) -> pd.DataFrame:
     """The rows that have a label and a text, or an error that says where the file is wrong and what to do."""
     try:
@@ -91,8 +90,7 @@ folder = tempfile.TemporaryDirectory()
 bad_files = {
     "renamed.csv": "stars,review\n1,Lovely\n",
     "stars.csv": "label,review\n1,Lovely\n0,Damp\n5,A dream\n",
-    "no_texts.csv": "label,review\n1,\n0,\n",
-    "nothing.csv": "",
+    "no_texts.csv": "label,review\n1,\n0,\n", "nothing.csv": "",
 }
 for name, text in bad_files.items():
     bad = Path(folder.name, name)
@@ -260,7 +258,7 @@ def evaluate(model, loader) -> float:
 # %% [markdown]
 # Count what is right and divide at the end: the last batch may be smaller. And the training loop:
 
-# %%
+# %% tags=["long"] why="the whole loop is the lesson"
 def train_plainly(model, optimizer, loader, valid_loader, epochs: int, log_every: int) -> None:
     """The notes' loop."""
     step = 0
@@ -309,6 +307,7 @@ def predict(model, text: str) -> str:
     best = int(probabilities.argmax())
     return f"{model.config.id2label[best]} ({probabilities[best]:.0%})"
 
+# %%
 asked = {
     "en": ["I like this hotel, the food is very good!", "Dirty, loud and far too expensive."],
     "zh": ["我觉得这家酒店不错，饭很好吃！", "又脏又吵，而且太贵了。"],
@@ -361,8 +360,8 @@ lab.check("9.2", training_step)
 # ### Exercise 9.3
 # Write `mean_loss(model, loader)`: the mean loss **per example** over all batches, as a `float`, measured in `eval`
 # mode and without gradients. `batch["labels"]` tells how many examples a batch has; the last batch is often smaller.
-# Leave the model in the mode in which you found it (`model.training` is a bool). For example, a batch of 3 with the
-# loss 1.0 and a batch of 1 with the loss 5.0 give `2.0`.
+# The batches are on the right device. Leave the model in the mode in which you found it (`model.training` is a bool).
+# For example, a batch of 3 with the loss 1.0 and a batch of 1 with the loss 5.0 give `2.0`.
 
 # %% tags=["exercise"]
 def mean_loss(model, loader) -> float:
@@ -453,6 +452,7 @@ def four_numbers(truth: torch.Tensor, guess: torch.Tensor, target: int) -> dict[
     f1 = 2 * precision * recall / (precision + recall) if found else 0.0
     return {"accuracy": (guess == truth).double().mean().item(), "precision": precision, "recall": recall, "f1": f1}
 
+# %%
 partly = labels.clone()
 partly[::4] = 1 - partly[::4]
 always = torch.ones_like(labels)
@@ -523,6 +523,8 @@ other = {"en": "zh", "zh": "en"}[language]
 other_texts = Reviews(Path(hotels, f"{other}.csv")).texts
 rough = {"zh": lambda text: len(text) + 2, "en": lambda text: int(1.35 * len(text.split())) + 2}[other]
 by_language = {language: lengths, f"{other}, estimated": [min(rough(text), 128) for text in other_texts]}
+
+# %%
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 sizes = [1, 2, 4, 8, 16, 32, 64]
 for axes, (name, known) in zip(panels, by_language.items()):
@@ -557,6 +559,10 @@ def real_model():
     )
     return loaded.to(device)
 
+# %% [markdown]
+# The clock runs while the model trains, and not while batches are made:
+
+# %%
 def seconds(model, optimizer, batches: list) -> float:
     """The wall time of one training step on each batch."""
     begin = time.perf_counter()
@@ -637,6 +643,7 @@ def grouped_batches(lengths: list[int], size: int, generator: torch.Generator) -
         batches += [piece[start : start + size] for start in range(0, len(piece), size)]
     return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
 
+# %%
 train_lengths = [lengths[trainset.indices[index]] for index in few.indices]
 batches = grouped_batches(train_lengths, 8, torch.Generator().manual_seed(0))
 assert sorted(sum(batches, [])) == list(range(len(few)))
@@ -682,13 +689,15 @@ torch.manual_seed(42)
 model = real_model()
 optimizer = torch.optim.AdamW(model.parameters(), lr=peak, fused=True)
 scheduler = get_scheduler("linear", optimizer, num_warmup_steps=len(plan) // 10, num_training_steps=len(plan))
+
+# %%
 loader = DataLoader(few, batch_sampler=plan, collate_fn=collate)
 valid_loader = DataLoader(validset, batch_size=32, collate_fn=collate)
 logits, labels = answers(model, valid_loader)
 before = four_numbers(labels, logits.argmax(dim=-1), target=0)
 before
 
-# %%
+# %% tags=["long"] why="the whole loop is the lesson"
 from tqdm.auto import tqdm
 
 curve = lab.training_curve()
@@ -745,8 +754,9 @@ for text in [*asked, "", "🙂", "very " * 10_000]:
 # ### Exercise 9.6
 # Write `clip(gradients, max_norm)`: `gradients` is a list of tensors of any shapes. Their **common** norm is the square
 # root of the sum of the squares of all their numbers. Where it is larger than `max_norm`, scale all of them by the same
-# factor, **in place**, so that it becomes `max_norm`; otherwise change nothing. Return the norm *before*, as a `float`.
-# For example, `[tensor([3.0]), tensor([4.0])]` with 1.0 returns `5.0`, and the tensors become 0.6 and 0.8.
+# factor, **in place**, so that it becomes `max_norm`; otherwise change nothing. (New tensors in the list won't do: the
+# model holds the old ones.) Return the norm *before*, as a `float`. For example, `[tensor([3.0]), tensor([4.0])]` with
+# 1.0 returns `5.0`, and the tensors become 0.6 and 0.8.
 
 # %% tags=["exercise"]
 def clip(gradients: list[torch.Tensor], max_norm: float) -> float:
@@ -828,8 +838,9 @@ axes.set_title("A lower line finds more complaints, and cries wolf more often");
 #
 # ### Exercise 9.7
 # Write `confusion(truth, guess, classes)`: `truth` and `guess` are lists of labels, `classes` lists the labels in the
-# order of the rows and columns. Return a list of rows; `matrix[i][j]` counts where the truth is `classes[i]` and the
-# guess `classes[j]`. For example, `confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])` gives `[[1, 1], [0, 1]]`.
+# order of the rows and columns. Return a list of rows, each a list of counts; `matrix[i][j]` counts where the truth is
+# `classes[i]` and the guess `classes[j]`. For example, `confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])` gives
+# `[[1, 1], [0, 1]]`.
 
 # %% tags=["exercise"]
 def confusion(truth: list, guess: list, classes: list) -> list[list[int]]:
@@ -852,7 +863,7 @@ lab.check("9.7", confusion)
 # are random: the first weights, the order of the batches, and dropout. Each gets its own seed here. Before you run
 # this: are two runs with equal seeds equal to the last bit, or only nearly?
 
-# %%
+# %% tags=["long"] why="a whole run, with a seed for each source of chance, is the lesson"
 short = Subset(trainset, range(min(320, len(trainset))))
 
 def short_run(weights: int = 0, order: int = 0, dropout: int = 0):
@@ -956,7 +967,8 @@ with lab.expect_error(RuntimeError):
 # ### Exercise 9.8
 # Write `save_safely(state, path)`: save `state` with `torch.save` so that at every moment `path` is either the old
 # file, whole, or the new one, whole. When saving fails half-way, the error must reach the caller, and the old file must
-# still be there. `path` is a `Path`; its folder exists. After a success, nothing else may be left in the folder.
+# still be there. `path` is a `Path`; its folder exists. Write in that folder, too: from one disk to another, a move is
+# a copy, and can be cut in two. After a success, nothing of yours but the file at `path` may be left there.
 
 # %% tags=["exercise"]
 def save_safely(state: dict, path: Path) -> None:
@@ -984,6 +996,7 @@ def save_checkpoint(path: Path, step: int, parts: dict) -> None:
     torch.save(state, unfinished)
     os.replace(unfinished, path)
 
+# %%
 def load_checkpoint(path: Path, parts: dict) -> int:
     """Put every part and the random state back; return how many steps are done."""
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -993,7 +1006,7 @@ def load_checkpoint(path: Path, parts: dict) -> int:
     torch.cuda.set_rng_state_all(state["cuda_rng"])
     return state["step"]
 
-# %%
+# %% tags=["long"] why="a whole run that can be resumed is the lesson"
 def train(path: Path, dataset: Dataset, epochs: int = 2, save_every: int = 5, crash_at: int | None = None):
     """Train the practice model, from the checkpoint at `path` if there is one; return it."""
     model = practice_model()
@@ -1066,6 +1079,7 @@ def resume_without(name: str) -> float:
     pairs = zip(train(crashed, short).parameters(), uninterrupted.parameters())
     return max((one - other).abs().max().item() for one, other in pairs)
 
+# %%
 forgotten = {"nothing": "", "random state": "rng"} | {name: name for name in ("scheduler", "optimizer", "step")}
 differences = {name: resume_without(part) for name, part in forgotten.items()}
 assert differences["nothing"] < min(value for name, value in differences.items() if name != "nothing")
@@ -1089,7 +1103,7 @@ differences
 # Your loop runs on one device. **Accelerate** runs the same loop on several, or in mixed precision, and asks for a few
 # changed lines. Here is the loop twice. Before you run the next cell: which lines differ, and will the losses?
 
-# %%
+# %% tags=["long"] why="two whole loops are compared line by line"
 from accelerate import Accelerator
 
 def by_hand() -> list[float]:
@@ -1113,7 +1127,7 @@ def by_hand() -> list[float]:
 # %% [markdown]
 # And the second:
 
-# %%
+# %% tags=["long"] why="two whole loops are compared line by line"
 def with_accelerate() -> list[float]:
     accelerator = Accelerator()
     model = practice_model()
@@ -1223,8 +1237,8 @@ accelerator.load_state(saved_in)
 sorted(file.name for file in Path(saved_in).iterdir())
 
 # %% [markdown]
-# Chapter 14 uses Accelerate on several processes; chapter 10 hands the whole loop to the `Trainer`, which is built on
-# it.
+# On several devices, `accelerate launch` starts one such process for each. Chapter 10 hands the whole loop to the
+# `Trainer`, which is built on Accelerate.
 #
 # ## What changed since the notes
 #
@@ -1252,6 +1266,8 @@ collator = DataCollatorWithPadding(tokenizer)
 rows = [{**tokenizer(text, truncation=True, max_length=128), "labels": label} for text, label in sample[:4]]
 padded = collator(rows)
 assert all(torch.equal(padded[name].long(), values) for name, values in collate(sample[:4]).items())
+
+# %%
 parts = random_split(reviews, lengths=[0.9, 0.1], generator=torch.Generator().manual_seed(42))
 accelerator = Accelerator()
 loader = DataLoader(short, batch_size=8, collate_fn=collate)

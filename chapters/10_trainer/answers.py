@@ -1,214 +1,232 @@
-"""Chapter 10: what learners get wrong, and what they are told."""
+"""Chapter 10: right answers in other styles, and wrong ones beyond those that the judges know by themselves."""
 
 import math
+import re
+import statistics
 from collections import Counter
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 
-def _metrics(average, axis=-1):
-    def metrics(pred):
-        from sklearn.metrics import f1_score
-
-        answers = np.argmax(pred.predictions, axis=axis)[: len(pred.label_ids)]
-        if len(answers) < len(pred.label_ids):
-            answers = np.resize(answers, len(pred.label_ids))
-        options = {"labels": range(pred.predictions.shape[1])} if average == "all" else {"average": average}
-        if average == "all":
-            options["average"] = "macro"
-        f1 = f1_score(pred.label_ids, answers, zero_division=0, **options)
-        return {"accuracy": float((answers == pred.label_ids).mean()), "f1": float(f1)}
-
-    return metrics
+def lazy_in_a_list(labels):
+    label = statistics.mode(labels)
+    return [label, np.mean(np.array(labels) == label)]
 
 
-def _batches(lengths, size):
-    return [lengths[first : first + size] for first in range(0, len(lengths), size)]
+def lazy_with_numpy(labels):
+    found, counts = np.unique(labels, return_counts=True)
+    return found[counts.argmax()], counts.max() / counts.sum()
 
 
-def _waste_to_longest(lengths, size):
-    return 1 - sum(lengths) / (max(lengths) * len(lengths)) if len(lengths) else 0.0
+def waste_step_by_step(lengths, batch_size):
+    if not lengths:
+        return 0
+    padding = positions = 0
+    for first in range(0, len(lengths), batch_size):
+        batch = lengths[first : first + batch_size]
+        positions += max(batch) * len(batch)
+        padding += sum(max(batch) - length for length in batch)
+    return padding / positions
 
 
-def _waste_of_real(lengths, size):
-    computed = sum(max(batch) * len(batch) for batch in _batches(lengths, size))
-    return computed / sum(lengths) - 1 if lengths else 0.0
+def waste_with_numpy(lengths, batch_size):
+    rows = np.array(lengths, dtype=float)
+    rows = np.append(rows, [np.nan] * (-len(rows) % batch_size)).reshape(-1, batch_size)
+    if not rows.size:
+        return np.float32(0)
+    widest = np.nanmax(rows, axis=1, keepdims=True)
+    return np.nansum(widest - rows) / np.nansum(widest + 0 * rows)
 
 
-def _waste_count(lengths, size):
-    return sum(max(batch) * len(batch) for batch in _batches(lengths, size)) - sum(lengths)
+def waste_divides_by_zero(lengths, size):
+    batches = [lengths[first : first + size] for first in range(0, len(lengths), size)]
+    return 1 - sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
 
 
-def _real_share(lengths, size):
-    return sum(lengths) / sum(max(batch) * len(batch) for batch in _batches(lengths, size)) if lengths else 0.0
+def waste_count(lengths, size):
+    batches = [lengths[first : first + size] for first in range(0, len(lengths), size)]
+    return sum(max(batch) * len(batch) for batch in batches) - sum(lengths)
 
 
-def _waste_without_rest(lengths, size):
-    batches = [batch for batch in _batches(lengths, size) if len(batch) == size]
-    computed = sum(max(batch) * size for batch in batches)
-    return 1 - sum(map(sum, batches)) / computed if computed else 0.0
+def metrics_by_counting(pred):
+    logits, labels = pred
+    answers = logits.argmax(-1)
+    scores = []
+    for name in set(labels.tolist()) | set(answers.tolist()):
+        found = ((answers == name) & (labels == name)).sum()
+        scores.append(2 * found / ((answers == name).sum() + (labels == name).sum()))
+    return {"f1": sum(scores) / len(scores), "accuracy": (answers == labels).mean()}
 
 
-def _waste_divides_by_zero(lengths, size):
-    return 1 - sum(lengths) / sum(max(batch) * len(batch) for batch in _batches(lengths, size))
+def metrics_with_torch(pred):
+    answers, labels = torch.tensor(pred.predictions).argmax(dim=1), torch.tensor(pred.label_ids)
+    present = torch.cat([answers, labels]).unique()
+    scores = [
+        2 * ((answers == c) & (labels == c)).sum() / ((answers == c).sum() + (labels == c).sum()) for c in present
+    ]
+    return {"accuracy": (answers == labels).float().mean().item(), "f1": torch.stack(scores).mean().item(), "n": 1}
 
 
-def _log(key, second="eval_loss", step=lambda place, entry: entry["step"]):
-    def read(history):
-        first = [(step(place, entry), entry[key]) for place, entry in enumerate(history) if key in entry]
-        return first, [(step(place, entry), entry[second]) for place, entry in enumerate(history) if second in entry]
-
-    return read
+def metrics_in_tensors(pred):
+    return {name: torch.tensor(value) for name, value in metrics_by_counting(pred).items()}
 
 
-def _log_any_loss(history):
-    found = []
+def metrics_in_place(pred):
+    found = metrics_by_counting(pred)
+    pred.label_ids[:] = 0
+    return found
+
+
+def log_in_one_walk(history):
+    found = {"loss": [], "eval_loss": []}
     for entry in history:
-        for key in ("loss", "train_loss"):
+        for key, pairs in found.items():
             if key in entry:
-                found.append((entry["step"], entry[key]))
-    return found, _log("loss")(history)[1]
+                pairs.append([entry["step"], entry[key]])
+    return list(found.values())
 
 
-def _log_true(history):
-    training = [(entry["step"], entry["loss"]) for entry in history if entry.get("loss")]
-    return training, [(entry["step"], entry["eval_loss"]) for entry in history if entry.get("eval_loss")]
+def log_with_get(history):
+    pairs = [[(entry["step"], entry.get(key)) for entry in history] for key in ("loss", "eval_loss")]
+    return tuple(tuple(pair for pair in part if pair[1] is not None) for part in pairs)
 
 
-def _log_value_first(history):
-    return tuple([(value, step) for step, value in part] for part in _log("loss")(history))
+def mistakes_by_masking(logits, labels, k):
+    loss = -logits.log_softmax(dim=-1)[torch.arange(len(labels)), labels]
+    loss[logits.argmax(dim=-1) == labels] = -1.0
+    order = torch.sort(loss, descending=True)
+    return order.indices[: min(k, int((order.values >= 0).sum()))].tolist()
 
 
-def _mistakes(logits, labels, k, descending=True, cut_first=False, only_wrong=True):
-    order = cross_entropy(logits, labels, reduction="none").argsort(descending=descending).tolist()
-    order = order[:k] if cut_first else order
-    return [row for row in order if not only_wrong or logits[row].argmax() != labels[row]][:k]
+def mistakes_with_numpy(logits, labels, k):
+    logits, labels = logits.double().numpy(), labels.numpy()
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    loss = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+    wrong = np.flatnonzero(logits.argmax(axis=1) != labels)
+    return tuple(wrong[np.argsort(-loss[wrong])][:k])
 
 
-def _by_name(model):
-    names = [name for name, weight in model.named_parameters() if weight.requires_grad]
-    marks = ("bias", "LayerNorm", "ln_", "1.weight")
-    spared = [name for name in names if any(mark in name for mark in marks)]
-    return [name for name in names if name not in spared], spared
+def mistakes_sorted_by_row(logits, labels, k):
+    return sorted(mistakes_by_masking(logits, labels, k))
 
 
-def _biases_only(model):
-    names = [name for name, weight in model.named_parameters() if weight.requires_grad]
-    return [name for name in names if "bias" not in name], [name for name in names if "bias" in name]
+def groups_by_walking(model):
+    groups = ([], [])
+    for path, module in model.named_modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.requires_grad:
+                spared = name == "bias" or isinstance(module, nn.LayerNorm)
+                groups[spared].append(f"{path}.{name}".lstrip("."))
+    return groups
 
 
-def _with_frozen(model):
-    norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
-    names = [name for name, _ in model.named_parameters()]
-    spared = [name for name in names if name.endswith("bias") or name.rpartition(".")[0] in norms]
-    return [name for name in names if name not in spared], spared
+def groups_by_sets(model):
+    norms = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    inner = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, norms)}
+    spared = {name for name in trained if name in inner or re.search(r"(^|\.)bias$", name)}
+    return [list(trained - spared), list(spared)]
 
 
-def _norms_only(model):
-    decayed, spared = _with_frozen(model)
-    return decayed + [name for name in spared if name.endswith("bias")], [n for n in spared if not n.endswith("bias")]
+def groups_without_rest(model):
+    return [name for name, weight in model.named_parameters() if weight.dim() > 1], []
 
 
-def _stop(values, patience, greater, strict=True, previous=False, reset=True, late=False, first=1):
-    best, count = None, 0
-    for number, value in enumerate(values, start=first):
-        signed = value if greater else -value
-        if best is None or signed > best or (not strict and signed == best):
-            best, count = signed, 0 if reset else count
-        else:
-            count += 1
-            best = signed if previous else best
-        if count >= patience + late:
-            return number
+def groups_with_both(model):
+    decayed, spared = groups_by_walking(model)
+    return decayed, spared + spared
+
+
+def stop_by_slices(values, patience, greater_is_better):
+    best = max if greater_is_better else min
+    since = 0
+    for place in range(len(values)):
+        better = place == 0 or (best(values[: place + 1]) != best(values[:place]))
+        since = 0 if better else since + 1
+        if since == patience:
+            return np.int64(place + 1)
     return None
 
 
+def stop_by_place(values, patience, greater_is_better):
+    place = 0
+    for number, value in enumerate(values):
+        if number and (value > values[place] if greater_is_better else value < values[place]):
+            place = number
+        if number - place >= patience:
+            return number + 1
+    return None
+
+
+def steps_in_integers(rows, per_device, devices, accumulation, epochs):
+    turns, rest = divmod(rows, per_device * devices)
+    whole, left = divmod(turns + (rest > 0), accumulation)
+    return math.ceil((whole + (left > 0)) * epochs)
+
+
+def steps_counted(rows, per_device, devices, accumulation, epochs):
+    batches = len(range(0, rows, per_device))
+    turns = len(range(0, batches, devices))
+    return np.ceil(len(range(0, turns, accumulation)) * epochs).astype(int)
+
+
+def steps_to_the_nearest(rows, per_device, devices, accumulation, epochs):
+    return int(len(range(0, len(range(0, rows, per_device * devices)), accumulation)) * epochs + 0.5)
+
+
+RIGHT = {
+    "10.1": [lazy_in_a_list, lazy_with_numpy],
+    "10.2": [waste_step_by_step, waste_with_numpy],
+    "10.3": [metrics_by_counting, metrics_with_torch],
+    "10.4": [log_in_one_walk, log_with_get],
+    "10.5": [mistakes_by_masking, mistakes_with_numpy],
+    "10.6": [groups_by_walking, groups_by_sets],
+    "10.7": [stop_by_slices, stop_by_place],
+    "10.8": [steps_in_integers, steps_counted],
+}
+
 WRONG = {
     "10.1": [
-        (lambda labels: (max(labels), labels.count(max(labels)) / len(labels)), "the largest label"),
         (lambda labels: Counter(labels).most_common(1)[0], "forgot to divide"),
-        (lambda labels: (Counter(labels).most_common(1)[0][0], 1 / len(set(labels))), "the number of classes"),
         (lambda labels: Counter(labels).most_common(1)[0][0], "a pair (label, accuracy)"),
-        (lambda labels: (Counter(labels).most_common()[-1][0], 0.5), "not the most frequent one"),
+        (lambda labels: (lazy_in_a_list(labels)[0], 100 * lazy_in_a_list(labels)[1]), "in percent"),
+        (lambda labels: tuple(map(torch.tensor, lazy_with_numpy(labels))), "a pair (label, accuracy)"),
     ],
     "10.2": [
-        (_waste_to_longest, "the longest row of all"),
-        (_waste_of_real, "divided by the real tokens"),
-        (_waste_count, "returned a count"),
-        (_real_share, "the share of real tokens"),
-        (_waste_without_rest, "left out the last batch"),
-        (_waste_divides_by_zero, "ZeroDivisionError"),
+        (waste_divides_by_zero, "ZeroDivisionError"),
+        (waste_count, "returned a count"),
         (lambda lengths, size: "much", "a number was expected"),
     ],
     "10.3": [
-        (_metrics("weighted"), "the weighted F1"),
-        (_metrics("micro"), "the micro F1"),
-        (_metrics("all"), "neither in the labels nor in the answers"),
-        (_metrics("macro", axis=0), "over the rows instead of the classes"),
-        (lambda pred: {"f1": 0.5}, "keys"),
-        (lambda pred: 0.5, "a dict was expected"),
+        (metrics_in_tensors, "a number for"),
+        (metrics_in_place, "changed the predictions or labels"),
+        (lambda pred: {"f1": 0.5}, "a number for"),
+        (lambda pred: 0.5, "a dict with"),
+        (lambda pred: metrics_by_counting(pred) | {"f1": 0.9}, "your f1 0.9 is not"),
     ],
     "10.4": [
-        (_log_any_loss, "the summary at the end"),
-        (_log_true, "0.0 is false"),
-        (_log_value_first, "the value before the step"),
-        (_log("loss", step=lambda place, entry: place), "counted the entries"),
         (lambda history: [entry["loss"] for entry in history], "KeyError"),
-        (lambda history: ([entry.get("loss") for entry in history], []), "must hold pairs"),
+        (lambda history: ([entry.get("loss") for entry in history], []), "a pair of lists of (step, value)"),
+        (lambda history: sum(log_in_one_walk(history), []), "a pair of lists of (step, value)"),
     ],
     "10.5": [
-        (lambda logits, labels, k: _mistakes(logits, labels, k, only_wrong=False), "answered rightly"),
-        (lambda logits, labels, k: _mistakes(logits, labels, k, cut_first=True), "cut to k first"),
-        (lambda logits, labels, k: _mistakes(logits, labels, k, descending=False), "the lowest loss first"),
-        (lambda logits, labels, k: sorted(_mistakes(logits, labels, k)), "another order"),
-        (lambda logits, labels, k: _mistakes(logits, labels, len(labels)), "stop at k"),
+        (mistakes_sorted_by_row, "another order"),
         (lambda logits, labels, k: cross_entropy(logits, labels), "a list of row numbers"),
+        (lambda logits, labels, k: torch.tensor(mistakes_by_masking(logits, labels, k)), "a list of row numbers"),
     ],
     "10.6": [
-        (_by_name, "odd name"),
-        (_biases_only, "belongs to a normalization layer"),
-        (_norms_only, "it is a bias"),
-        (_with_frozen, "forgot that it is frozen"),
-        (lambda model: [name for name, _ in model.named_parameters()], "two lists of names"),
-        (lambda model: ([name for name, w in model.named_parameters() if w.dim() > 1], []), "in neither list"),
-        (lambda model: (list(model.parameters()), []), "must hold names"),
+        (groups_without_rest, "is in neither list"),
+        (groups_with_both, "is there twice"),
+        (lambda model: [name for name, _ in model.named_parameters()], "a pair of lists of names"),
+        (lambda model: (list(model.parameters()), []), "a pair of lists of names"),
     ],
-    "10.7": [
-        (lambda values, patience, greater: _stop(values, patience, not greater), "the other direction"),
-        (lambda values, patience, greater: _stop(values, patience, greater, strict=False), "strictly better"),
-        (lambda values, patience, greater: _stop(values, patience, greater, previous=True), "the previous value"),
-        (lambda values, patience, greater: _stop(values, patience, greater, reset=False), "back to 0"),
-        (lambda values, patience, greater: _stop(values, patience, greater, late=True), "larger than patience"),
-        (lambda values, patience, greater: _stop(values, patience, greater, first=0), "from 0"),
-        (lambda values, patience, greater: "soon", "a number was expected"),
-    ],
+    "10.7": [(lambda values, patience, greater: "soon", "the number of an evaluation")],
     "10.8": [
-        (
-            lambda rows, size, devices, turns, epochs: math.ceil(epochs * rows / (size * devices * turns)),
-            "rounded once",
-        ),
-        (
-            lambda rows, size, devices, turns, epochs: math.ceil(
-                epochs * max(math.ceil(rows / (size * devices)) // turns, 1)
-            ),
-            "left over at the end of an epoch",
-        ),
-        (
-            lambda rows, size, devices, turns, epochs: math.ceil(epochs * math.ceil(math.ceil(rows / size) / turns)),
-            "at the same time",
-        ),
-        (
-            lambda rows, size, devices, turns, epochs: math.ceil(epochs * math.ceil(rows / (size * devices))),
-            "several turns make one step",
-        ),
-        (
-            lambda rows, size, devices, turns, epochs: int(
-                epochs * math.ceil(math.ceil(rows / (size * devices)) / turns)
-            ),
-            "rounded a fraction of an epoch down",
-        ),
-        (lambda rows, size, devices, turns, epochs: rows / (size * devices), "a whole number was expected"),
+        (steps_to_the_nearest, "or to the nearest"),
+        (lambda rows, size, devices, accumulation, epochs: rows / (size * devices), "a whole number was expected"),
+        (lambda *given: float(steps_in_integers(*given)), "int(…) makes"),
     ],
 }

@@ -48,6 +48,7 @@ from datasets import ClassLabel, load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 from transformers import Trainer, TrainingArguments
 
+# %%
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 datasets.disable_progress_bars()
@@ -259,11 +260,11 @@ with lab.expect_error(ValueError):
 
 # %% [markdown]
 # ### Exercise 10.2
-# Write `wasted_share(lengths, batch_size)`: `lengths` are the token counts of rows in the order in which they are
-# taken, `batch_size` rows at a time; the last batch may be smaller. Each batch is padded to its longest row. Return the
-# share of all positions that is padding, a number from 0 to 1. For example, `wasted_share([4, 2, 3], 2)` gives 2 of 11
-# positions, `0.18…`: the batches are `[4, 2]`, eight positions of which two are padding, and `[3]`. No rows, no waste:
-# `0.0`.
+# Write `wasted_share(lengths, batch_size)`: `lengths` is a list of the token counts of rows, in the order in which they
+# are taken, `batch_size` rows at a time; the last batch may be smaller. Each batch is padded to its longest row. Return
+# the share of all positions that is padding, a number from 0 to 1. For example, `wasted_share([4, 2, 3], 2)` gives 2 of
+# 11 positions, `0.18…`: the batches are `[4, 2]`, eight positions of which two are padding, and `[3]`. No rows, no
+# waste: `0.0`.
 
 # %% tags=["exercise"]
 def wasted_share(lengths: list[int], batch_size: int) -> float:
@@ -329,11 +330,14 @@ model = fresh()
 trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 f"{trained:,} of {model.num_parameters():,} parameters are trained"
 
+# %% [markdown]
+# A few arguments are about the machine and the log. The others *are* the training; read what stands beside them:
+
 # %%
 options = {"per_device_eval_batch_size": 64, "log_level": "error"}
 options["dataloader_pin_memory"] = lab.device().type == "cuda"  # elsewhere it only warns
 
-# %%
+# %% tags=["long"] why="every argument is explained where it stands"
 arguments = TrainingArguments(
     output_dir=f"{box.name}/emotion",
     num_train_epochs=1,                            # the default is 3
@@ -432,8 +436,6 @@ lab.check("10.3", macro_metrics)
 # With no network there is nothing to download. But the script may just as well lie in a folder:
 
 # %%
-import evaluate
-
 script = '''
 import datasets
 import evaluate
@@ -450,6 +452,8 @@ class Accuracy(evaluate.Metric):
 '''
 
 # %%
+import evaluate
+
 folder = Path(box.name, "accuracy")
 folder.mkdir(exist_ok=True)
 written = (folder / "accuracy.py").write_text(script, encoding="utf-8")
@@ -748,7 +752,7 @@ def two_groups(model, decay: float) -> list[dict]:
     others = [weight for name, weight in trained if not ("bias" in name or "LayerNorm" in name)]
     return [{"params": others, "weight_decay": decay}, {"params": spared, "weight_decay": 0.0}]
 
-# %%
+# %% tags=["long"] why="the whole loop is the lesson"
 def by_hand(model, data, epochs: int = 2, size: int = 8, rate: float = 5e-4, seed: int = 42) -> list[float]:
     model = model.to(lab.device()).train()
     order = torch.Generator()
@@ -799,7 +803,8 @@ axes.set(xlabel="step", ylabel="loss", title="One and the same training");
 # shuffled with the seed `seed + e`, by `accelerate`, so that it can be repeated after an interruption.
 #
 # ### Exercise 10.6
-# Weight decay pulls weights towards zero. The Trainer spares biases and the weights of normalization layers. Write
+# Weight decay pulls weights towards zero. The Trainer spares biases and the weights of each `LayerNorm`. (It spares
+# other kinds of normalization only if their names say what they are; our models have none.) Write
 # `decay_groups(model)`: return two lists of parameter **names**, first those that decay, then those that don't. Leave
 # out what is frozen (`requires_grad` is `False`). Names alone won't do: a `LayerNorm` may have any name, so look at the
 # modules too. Your function meets `Trainer.get_decay_parameter_names` on several models. For example,
@@ -889,8 +894,7 @@ disk = {"save_only_model": True, "save_total_limit": 1}
 overfit = Trainer(
     model=fresh(),
     args=short("overfit", **limits, **rhythm, **best, **disk),
-    train_dataset=few,
-    eval_dataset=held_out,
+    train_dataset=few, eval_dataset=held_out,
     processing_class=tokenizer,
     callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
 )
@@ -1007,7 +1011,7 @@ axes.set_title("A second GPU that is more than twice as slow makes it worse");
 # Left of the crossing at 2 the pair is faster, right of it the fast GPU alone would win. In the notes' example the slow
 # one needs a hundred times as long: the pair has a fiftieth of the speed. (One more word on the notes' "on by default":
 # started as `python script.py`, the Trainer wraps the model in the old `DataParallel` when it sees several GPUs;
-# started with `accelerate launch` or `torchrun` it uses one process for each, which is faster. Chapter 14 does that.)
+# started with `accelerate launch` or `torchrun` it uses one process for each, which is faster.)
 #
 # ### Exercise 10.8
 # Write `optimizer_steps(rows, per_device, devices, accumulation, epochs)`: how many optimizer steps a whole training
@@ -1137,6 +1141,8 @@ today = short("today", eval_strategy="epoch", warmup_steps=0.1, **grouping)
 assert today.get_warmup_steps(500) == 50 and today.report_to == []
 new = Trainer(fresh(), today, train_dataset=few, eval_dataset=held_out, processing_class=tokenizer)
 assert new.processing_class is tokenizer
+
+# %%
 assert "optimizers" in inspect.signature(Trainer.__init__).parameters
 assert "resume_from_checkpoint" in inspect.signature(Trainer.train).parameters
 assert set(tokenizer.model_input_names) <= set(encoded["train"].column_names)

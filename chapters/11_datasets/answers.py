@@ -1,139 +1,178 @@
-"""Chapter 11: what learners get wrong, and what they are told."""
+"""Chapter 11: right answers in other styles, and wrong ones beyond those that the judges know by themselves."""
 
 import html
 import random
 import re
+from collections import Counter, defaultdict
+from itertools import islice
 
-from datasets import DatasetDict
+import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict
 
 
-def _first_keys(rows):
-    return {name: [row.get(name) for row in rows] for name in (rows[0] if rows else {})}
-
-
-def _without_missing(rows):
+def columns_in_two_walks(rows):
     columns = {}
     for row in rows:
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
+        for name in row:
+            columns[name] = []
+    for row in rows:
+        for name, column in columns.items():
+            column += [row[name]] if name in row else [None]
     return columns
 
 
-def _empty_text(rows):
-    names = {name for row in rows for name in row}
-    return {name: [row.get(name, "") for row in rows] for name in names}
+def columns_of_tuples(rows):
+    columns = defaultdict(lambda: [None] * len(rows))
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            columns[name][place] = value
+    return {name: tuple(column) for name, column in columns.items()}
 
 
-def _falsy(rows):
-    names = {name for row in rows for name in row}
-    return {name: [row.get(name) or None for row in rows] for name in names}
+def parts_by_places(dataset, seed):
+    places = np.random.default_rng(seed).permutation(len(dataset))
+    ends = [0, round(0.8 * len(places)), round(0.9 * len(places)), len(places)]
+    names = ("train", "validation", "test")
+    return DatasetDict({name: dataset.select(places[a:b]) for name, a, b in zip(names, ends, ends[1:], strict=False)})
 
 
-def _unshuffled(dataset, seed):
-    count = len(dataset)
-    train, held = int(0.8 * count), int(0.9 * count)
-    ranges = {"train": (0, train), "validation": (train, held), "test": (held, count)}
-    return DatasetDict({name: dataset.select(range(*ends)) for name, ends in ranges.items()})
+def parts_from_the_end(dataset, seed):
+    first = dataset.train_test_split(train_size=0.9, seed=seed)
+    second = first["train"].train_test_split(test_size=len(first["test"]), seed=seed)
+    return DatasetDict(test=first["test"], train=second["train"], validation=second["test"])
 
 
-def _overlapping(dataset, seed):
+def parts_unshuffled(dataset, seed):
+    ends = [0, int(0.8 * len(dataset)), int(0.9 * len(dataset)), len(dataset)]
+    names = ("train", "validation", "test")
+    return DatasetDict({n: dataset.select(range(a, b)) for n, a, b in zip(names, ends, ends[1:], strict=False)})
+
+
+def parts_that_share(dataset, seed):
     first = dataset.train_test_split(test_size=0.1, seed=seed)
     second = dataset.train_test_split(test_size=0.1, seed=seed + 1)
     train = first["train"].select(range(int(0.8 * len(dataset))))
     return DatasetDict(train=train, validation=second["test"], test=first["test"])
 
 
-def _twice_a_tenth(dataset, seed, again=0.1):
-    first = dataset.train_test_split(test_size=0.2, seed=seed)
-    second = first["test"].train_test_split(test_size=again, seed=seed)
-    return DatasetDict(train=first["train"], validation=second["train"], test=second["test"])
+def parts_that_lose_rows(dataset, seed):
+    parts = parts_by_places(dataset, seed)
+    return DatasetDict(parts, train=parts["train"].select(range(len(parts["train"]) - 1)))
 
 
-def _no_seed(dataset, seed):
-    return _twice_a_tenth(dataset, None, 0.5)
+def parts_without_seed(dataset, seed):
+    return parts_from_the_end(dataset, None)
 
 
-def _names_of_the_library(dataset, seed):
-    parts = _twice_a_tenth(dataset, seed, 0.5)
-    return DatasetDict(train=parts["train"], test=parts["validation"], valid=parts["test"])
+def parts_with_other_names(dataset, seed):
+    parts = parts_by_places(dataset, seed)
+    return DatasetDict(train=parts["train"], test=parts["test"], valid=parts["validation"])
 
 
-def _keep_last(dataset, column):
-    places = {value: place for place, value in enumerate(dataset[column])}
-    return dataset.select(sorted(places.values()))
+def tidy_with_expressions(review):
+    return re.sub(r"^\s+|\s+$", "", re.sub(r"\s+", " ", html.unescape(review)))
 
 
-def _drop_all_repeats(dataset, column):
-    values = list(dataset[column])
-    return dataset.select([place for place, value in enumerate(values) if values.count(value) == 1])
+def tidy_letter_by_letter(review):
+    found = ""
+    for letter in html.unescape(review):
+        letter = " " if letter.isspace() else letter
+        if letter != " " or not found.endswith(" "):
+            found += letter
+    return found.strip(" ")
 
 
-def _sorted_by_value(dataset, column):
-    first = {}
-    for place, value in enumerate(dataset[column]):
-        first.setdefault(value, place)
-    return dataset.select([first[value] for value in sorted(first, key=str)])
+def first_by_pandas(dataset, column):
+    frame = dataset.to_pandas().drop_duplicates(column)
+    return Dataset.from_pandas(frame, preserve_index=False)
 
 
-def _neighbours_only(dataset, column):
-    values = list(dataset[column])
-    kept = [place for place, value in enumerate(values) if place == 0 or value != values[place - 1]]
-    return dataset.select(kept)
+def first_by_filter(dataset, column):
+    seen = set()
+    return dataset.filter(lambda row: not (row[column] in seen or seen.add(row[column])), load_from_cache_file=False)
 
 
-def _cut(batch, size, rest=True, step=None, joined=True, empty=False, label="own"):
-    texts, labels = [], []
-    for text, own in zip(batch["text"], batch["label"], strict=True):
-        words = text.split()
-        for start in range(0, len(words), step or size):
-            piece = words[start : start + size]
-            if rest or len(piece) == size:
-                texts.append(" ".join(piece) if joined else piece)
-                labels.append(own if label == "own" else batch["label"][0])
-        if empty and not words:
-            texts.append("")
-            labels.append(own)
-    return {"text": texts, "label": labels}
+def first_of_each_batch(dataset, column):
+    def unseen(values):
+        return [value not in values[:place] for place, value in enumerate(values)]
+
+    return dataset.filter(unseen, input_columns=column, batched=True)
 
 
-def _labels_once(batch, size):
-    return {"text": _cut(batch, size)["text"], "label": batch["label"]}
+def pieces_with_islice(batch, size):
+    found = []
+    for text, label in zip(*batch.values(), strict=True):
+        words = iter(text.split())
+        while piece := list(islice(words, size)):
+            found.append((" ".join(piece), label))
+    return {"label": tuple(label for _, label in found), "text": [text for text, _ in found]}
 
 
-def _by_numbers(dataset):
-    numbers = list(dataset.with_format(None)["label"])
-    return {number: numbers.count(number) for number in set(numbers)}
+def pieces_in_a_frame(batch, size):
+    frame = pd.DataFrame(batch)
+    frame["text"] = [[words[n : n + size] for n in range(0, len(words), size)] for words in frame["text"].str.split()]
+    frame = frame.explode("text").dropna()
+    return {"text": [" ".join(words) for words in frame["text"]], "label": frame["label"].to_numpy()}
 
 
-def _present_only(dataset):
-    names, numbers = dataset.features["label"].names, list(dataset.with_format(None)["label"])
-    return {names[number]: numbers.count(number) for number in set(numbers)}
+def pieces_in_place(batch, size):
+    found = pieces_with_islice(batch, size)
+    batch["text"][:] = found["text"]
+    return found
 
 
-def _resets(dataset):
+def counts_by_arrow(dataset):
+    names = dataset.features["label"].names
+    numbers = Counter(dataset.data.column("label").to_pylist())
+    return {name: numbers[number] for number, name in enumerate(names)}
+
+
+def counts_by_numpy(dataset):
+    label = dataset.features["label"]
+    counts = np.bincount(dataset.with_format("numpy")["label"][:], minlength=label.num_classes)
+    return dict(zip(label.names, counts, strict=True))
+
+
+def counts_in_tensors(dataset):
+    import torch
+
+    return {name: torch.tensor(count) for name, count in counts_by_arrow(dataset).items()}
+
+
+def counts_after_reset(dataset):
     dataset.reset_format()
-    numbers = list(dataset["label"])
-    return {name: numbers.count(number) for number, name in enumerate(dataset.features["label"].names)}
+    return counts_by_arrow(dataset)
 
 
-def _all_at_once(stream, size, seed):
+def buffer_by_popping(stream, size, seed):
+    chance, stream = random.Random(seed), iter(stream)
+    held = list(islice(stream, size))
+    for item in stream:
+        place = int(chance.random() * len(held))
+        yield held.pop(place)
+        held.insert(place, item)
+    while held:
+        yield held.pop(chance.randrange(len(held)))
+
+
+def buffer_with_numpy(stream, size, seed):
+    chance, held = np.random.default_rng(seed), {}
+    for number, item in enumerate(stream):
+        place = number if number < size else int(chance.integers(size))
+        if number >= size:
+            yield held[place]
+        held[place] = item
+    yield from (held[place] for place in chance.permutation(len(held)).tolist())
+
+
+def all_at_once(stream, size, seed):
     items = list(stream)
     random.Random(seed).shuffle(items)
     yield from items
 
 
-def _forgets_the_rest(stream, size, seed):
-    chance, held = random.Random(seed), []
-    for item in stream:
-        if len(held) < size:
-            held.append(item)
-        else:
-            place = chance.randrange(size)
-            yield held[place]
-            held[place] = item
-
-
-def _in_blocks(stream, size, seed):
+def in_blocks(stream, size, seed):
     chance, held = random.Random(seed), []
     for item in stream:
         held.append(item)
@@ -145,51 +184,60 @@ def _in_blocks(stream, size, seed):
     yield from held
 
 
-def _swaps(stream, size, seed, chance=None, shuffled=True, place=None):
+def swaps(stream, size, seed, chance=None, rest="shuffled", place=None, lose=False, more=0):
     chance, held = chance or random.Random(seed), []
     for item in stream:
-        if len(held) < size:
+        if len(held) < size + more:
             held.append(item)
-        else:
-            where = chance.randrange(size) if place is None else place
-            yield held[where]
+            if len(held) <= size:
+                continue
+        where = chance.randrange(len(held)) if place is None else place
+        yield held[where]
+        if more:
+            del held[where]
+        elif not lose:
             held[where] = item
-    if shuffled:
+    if rest == "shuffled":
         chance.shuffle(held)
-    yield from held if shuffled else sorted(held)
+    yield from held if rest else []
 
 
-def _loses_the_new(stream, size, seed):
-    chance, held = random.Random(seed), []
-    for item in stream:
-        if len(held) < size:
-            held.append(item)
-        else:
-            yield held[chance.randrange(size)]
-    yield from held
+def never_ends(stream, size, seed):
+    yield from stream
+    while True:
+        yield 0
 
 
 def _five(text):
     return {key: letter == "T" for key, letter in zip("ABCDE", text, strict=True)}
 
 
+RIGHT = {
+    "11.1": [columns_in_two_walks, columns_of_tuples],
+    "11.2": [parts_by_places, parts_from_the_end],
+    "11.3": [tidy_with_expressions, tidy_letter_by_letter],
+    "11.4": [first_by_pandas, first_by_filter],
+    "11.5": [pieces_with_islice, pieces_in_a_frame],
+    "11.6": [counts_by_arrow, counts_by_numpy],
+    "11.7": [_five("TTFFT"), dict(zip("EDCBA", (True, False, False, True, True), strict=True))],
+    "11.8": [buffer_by_popping, buffer_with_numpy],
+}
+
 WRONG = {
     "11.1": [
-        (_first_keys, "the first row"),
-        (_without_missing, "needs a None in its place"),
-        (_empty_text, "None belongs there"),
-        (_falsy, "test for the key"),
         (lambda rows: rows, "a dict was expected"),
         (lambda rows: {name: [row[name] for row in rows] for row in rows for name in row}, "raised KeyError"),
+        (lambda rows: pd.DataFrame(rows).to_dict("series"), "each column should be a list"),
     ],
     "11.2": [
-        (_unshuffled, "in the order of the table"),
-        (_overlapping, "as well"),
-        (_twice_a_tenth, "not of the whole"),
-        (_no_seed, "handed on"),
-        (_names_of_the_library, "the keys should be"),
-        (lambda dataset, seed: _twice_a_tenth(dataset, 42, 0.5), "fixed the seed"),
-        (lambda dataset, seed: tuple(_twice_a_tenth(dataset, seed, 0.5).values()), "a DatasetDict was expected"),
+        (parts_unshuffled, "in the table's order"),
+        (parts_that_share, "in two parts"),
+        (parts_that_lose_rows, "Each belongs in exactly one"),
+        (parts_without_seed, "handed on"),
+        (parts_with_other_names, "the keys should be"),
+        (lambda dataset, seed: parts_by_places(dataset, 42), "Perhaps it is fixed"),
+        (lambda dataset, seed: dict(parts_by_places(dataset, seed)), "a DatasetDict was expected"),
+        (lambda dataset, seed: parts_by_places(dataset.remove_columns("text"), seed), "the columns of the table"),
     ],
     "11.3": [
         (lambda review: review.strip(), "HTML entity left"),
@@ -202,28 +250,21 @@ WRONG = {
         (lambda review: html.unescape(review).split(), "a string was expected"),
     ],
     "11.4": [
-        (_keep_last, "instead of its first"),
-        (_drop_all_repeats, "got lost"),
-        (_sorted_by_value, "order of the table"),
-        (_neighbours_only, "still there twice"),
+        (first_of_each_batch, "still there twice"),
         (lambda dataset, column: dataset.unique(column), "a Dataset was expected"),
-        (lambda dataset, column: dataset.filter(lambda row: row[column] is not None), "still there twice"),
+        (lambda dataset, column: dataset.remove_columns("place"), "the columns should stay"),
     ],
     "11.5": [
-        (lambda batch, size: _cut(batch, size, rest=False), "shorter piece"),
-        (lambda batch, size: _cut(batch, size, empty=True), "no piece"),
-        (lambda batch, size: _cut(batch, size, label="first"), "belongs to another text"),
-        (lambda batch, size: _cut(batch, size, joined=False), "should be a string"),
-        (lambda batch, size: _cut(batch, size, step=1), "don't overlap"),
-        (_labels_once, "Each piece needs one"),
-        (lambda batch, size: _cut(batch, size + 1), "more than"),
-        (lambda batch, size: _cut(batch, size)["text"], "a dict was expected"),
+        (pieces_in_place, "changed batch"),
+        (lambda batch, size: pieces_with_islice(batch, size + 1), "more than 2 words"),
+        (lambda batch, size: batch["text"], "a dict was expected"),
+        (lambda batch, size: {"text": batch["text"]}, "the keys should be"),
     ],
     "11.6": [
-        (_by_numbers, "not their numbers"),
-        (_present_only, "with 0"),
-        (_resets, "change the table itself"),
+        (counts_after_reset, "change the table itself"),
+        (counts_in_tensors, "a whole number"),
         (lambda dataset: list(dataset.features["label"].names), "a dict was expected"),
+        (lambda dataset: {"0": 1, "1": 2, "2": 0}, "not how often"),
     ],
     "11.7": [
         (_five("TTTTT"), "the same for all five"),
@@ -237,15 +278,19 @@ WRONG = {
         (dict.fromkeys("ABCDE", 1), "True or False"),
     ],
     "11.8": [
-        (_all_at_once, "hold no more than the buffer"),
-        (_forgets_the_rest, "stays in the buffer"),
-        (_in_blocks, "block of"),
-        (lambda stream, size, seed: _swaps(stream, size, seed, shuffled=False), "Shuffle the rest"),
-        (lambda stream, size, seed: _swaps(stream, size, seed, place=0), "the same place"),
-        (lambda stream, size, seed: _swaps(stream, size, seed, chance=random.Random()), "don't use the seed"),
-        (lambda stream, size, seed: _swaps(stream, size, 42), "fixed the seed"),
-        (_loses_the_new, "should come out once"),
+        (all_at_once, "hold no more than the buffer"),
+        (lambda stream, size, seed: swaps(stream, size, seed, rest=""), "stays in the buffer"),
+        (in_blocks, "block of"),
+        (lambda stream, size, seed: swaps(stream, size, seed, rest="as it is"), "Shuffle the rest"),
+        (lambda stream, size, seed: swaps(stream, size, seed, more=1), "comes too early"),
+        (lambda stream, size, seed: swaps(stream, size, seed, place=0), "the same place"),
+        (lambda stream, size, seed: swaps(stream, size, seed, chance=random.Random()), "don't use the seed"),
+        (lambda stream, size, seed: swaps(stream, size, 42), "fixed the seed"),
+        (lambda stream, size, seed: swaps(stream, size, seed, lose=True), "should come out once"),
         (lambda stream, size, seed: stream, "old order"),
         (lambda stream, size, seed: size, "a generator was expected"),
+        (lambda stream, size, seed: swaps(stream, max(size - 1, 1), seed), "holds fewer"),
+        (never_ends, "should come out once"),
+        (lambda stream, size, seed: (item + "!" for item in stream), "raised TypeError"),
     ],
 }

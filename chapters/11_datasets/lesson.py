@@ -1324,8 +1324,8 @@ list(even.take(2)), made
 # A handful. `map` and `filter` were only written down, and did their work when a row came by. With `batched=True` the
 # source has to make a batch first.
 #
-# So how can a stream be shuffled? With a **buffer**: fill it, give away a random one of its rows, and put the next into
-# its place. Before you run this: how many rows does the source make for the first shuffled one?
+# So how can a stream be shuffled? With a **buffer**: fill it, give away some of its rows in random order, and fill it
+# up again. Before you run this: how many rows does the source make for the first shuffled one?
 
 # %%
 for buffer_size in (10, 100, 1_000):
@@ -1351,9 +1351,10 @@ figure.suptitle("A small buffer hardly shuffles", x=0.01, ha="left");
 # shuffle on disk before.
 #
 # ### Exercise 11.8
-# Write the generator `buffered(stream, size, seed)`. Put the first `size` items of the iterable `stream` into a list.
-# For each further item, choose a random place of the list, `yield` what is there, and put the item into that place. At
-# the end, `yield` the rest in random order. `random.Random(seed)` gives you the chance. Never take more than one item
+# The classic buffer gives away one item at a time. (`shuffle` of today gives away half of its buffer at once.) Write
+# the generator `buffered(stream, size, seed)`. Put the first `size` items of the iterable `stream` into a list. For
+# each further item, choose a random place of the list, `yield` what is there, and put the item into that place. At the
+# end, `yield` the rest in random order. `random.Random(seed)` gives you the chance. Never take more than one item
 # beyond the buffer before you yield. For example, `list(buffered(range(5), 2, seed=0))` is some order of 0 to 4 that
 # begins with 0 or 1.
 
@@ -1444,6 +1445,8 @@ from_parquet = load_dataset("parquet", data_files=str(work / "topics.parquet"), 
 assert from_parquet["train"].features == topics.features
 tiny = load_dataset("csv", data_files=str(work / "tiny.tsv"), sep="\t", split="train", cache_dir=cache)
 assert tiny.column_names == ["text", "label"]
+
+# %%
 for split, table in tidied.items():
     table.to_csv(work / f"tidied-{split}.csv")
 assert reviews.sort("words", reverse=True)["words"][0] == max(reviews["words"])
@@ -1479,4 +1482,4 @@ lab.quiz("11")
 # - A mapped file takes next to no memory of your own, whatever its size; a stream takes not even the disk, and has no
 #   length, no order but its own, and a buffer to shuffle with.
 #
-# Next: chapter 12, Text generation, lets a model write. Chapter 13 shares the table that you have cleaned.
+# Next: chapter 13, Sharing on a Hub, passes on the table that you have cleaned.

@@ -146,5 +146,6 @@ def _on_colab(source: str) -> str:
         '    if not os.path.isdir("/content/workbook"):\n'
         f'        subprocess.run(["git", "clone", "--depth=1", "{repository}", "/content/workbook"], check=True)\n'
         '        subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "/content/workbook"], check=True)\n'
+        '        subprocess.run(["labs", "fetch"], check=True)\n'
         '    sys.path.insert(0, "/content/workbook")\n' + source
     )

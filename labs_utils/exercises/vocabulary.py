@@ -81,7 +81,11 @@ class Trial:
             self.refuse(sentence, *perhaps)
 
     def returns(
-        self, kind: type | tuple[type, ...], what: str = "", of: type | None = None, perhaps: Perhaps = ""
+        self,
+        kind: type | tuple[type, ...],
+        what: str = "",
+        of: type | tuple[type, ...] | None = None,
+        perhaps: Perhaps = "",
     ) -> Any:
         """Return the result if it is of `kind`, or complain that `what` was expected.
 
@@ -292,6 +296,7 @@ def as_tensor(value: Any):
         rows = [as_tensor(row) for row in value]
         alike = all(row is not None for row in rows) and len({row.shape for row in rows}) == 1
         return torch.stack(rows) if alike else None
+    value = value.copy() if type(value).__name__ == "ndarray" else value  # torch warns of read-only arrays
     try:
         return torch.as_tensor(value).detach().to("cpu", torch.float64)
     except Exception:
@@ -318,7 +323,7 @@ _RELATIVES: dict[type, tuple[type, ...]] = {
 }
 
 
-def read(value: Any, kind: type | tuple[type, ...], of: type | None = None) -> Any:
+def read(value: Any, kind: type | tuple[type, ...], of: type | tuple[type, ...] | None = None) -> Any:
     """`value` as a `kind` whose items are `of`, or a mark that says that it is none."""
     value = bool(value) if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_") else value
     for one in kind if isinstance(kind, tuple) else (kind,):
@@ -337,12 +342,15 @@ def read(value: Any, kind: type | tuple[type, ...], of: type | None = None) -> A
     return _UNREADABLE
 
 
-def _name(kind: type | tuple[type, ...], of: type | None) -> str:
+def _name(kind: type | tuple[type, ...], of: type | tuple[type, ...] | None) -> str:
     words = {list: "a list", tuple: "a tuple", dict: "a dict", set: "a set", str: "a string", int: "a whole number"}
     words |= {float: "a number", bool: "True or False"}
     kinds = kind if isinstance(kind, tuple) else (kind,)
     named = " or ".join(words.get(one, f"a {one.__name__}") for one in kinds)
-    return f"{named} of {of.__name__} values" if of else named
+    if of is None:
+        return named
+    items = " or ".join(one.__name__ for one in (of if isinstance(of, tuple) else (of,)))
+    return f"{named} of {items} values"
 
 
 def _copy(value: Any) -> Any:
