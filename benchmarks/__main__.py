@@ -9,44 +9,44 @@ import subprocess
 import sys
 from pathlib import Path
 
+from data.recipes.results import table, write_section
+
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "RESULTS.md"
+HEAD = "# What the workbook costs\n\nWritten by `make bench`. Read the ratios; seconds depend on the machine."
 
 
 def main(chosen: list[str]) -> None:
-    """Measure and write the table; a module that isn't chosen keeps the section that it has."""
-    names = [module.name for module in pkgutil.iter_modules([str(FOLDER)]) if not module.name.startswith("_")]
+    """Measure and write the tables; a module that isn't chosen keeps the section that it has."""
+    names = benchmarks()
     unknown = set(chosen) - set(names)
     if unknown:
         sys.exit(f"No benchmark is called {', '.join(sorted(unknown))}. There are: {', '.join(names)}.")
-    if len(chosen) != 1:  # each in a process of its own: the libraries choose their mode once, when they are imported
-        for name in chosen or names:
-            subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+    if len(chosen) == 1:
+        measure(chosen[0])
         return
-    sections = _sections()
-    for name in chosen:
-        module = importlib.import_module(f"benchmarks.{name}")
-        lines = [f"## {name}", "", f"{module.__doc__.splitlines()[0]} {_machine()}", ""]
-        lines += ["| what | measured | bound | |", "| --- | --- | --- | --- |"]
-        for row in module.rows():
-            print(row.markdown(), flush=True)
-            lines.append(row.markdown())
-        sections[name] = "\n".join(lines)
-    head = "# What the workbook costs\n\nWritten by `make bench`. Read the ratios; seconds depend on the machine."
-    part = RESULTS.with_suffix(".tmp")
-    part.write_text("\n\n".join([head, *(sections[name] for name in sorted(sections))]) + "\n", encoding="utf-8")
-    part.replace(RESULTS)
+    for name in chosen or names:  # each in a process of its own: the libraries choose their mode when they are imported
+        subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
 
 
-def _sections() -> dict[str, str]:
-    if not RESULTS.is_file():
-        return {}
-    parts = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]
-    return {part.partition("\n")[0]: f"## {part.strip()}" for part in parts}
+def benchmarks() -> list[str]:
+    """The names of the modules beside this one; a package holds what they share."""
+    found = pkgutil.iter_modules([str(FOLDER)])
+    return [module.name for module in found if not module.ispkg and not module.name.startswith("_")]
+
+
+def measure(name: str) -> None:
+    """Run one benchmark, show each row when it is there, and write its section."""
+    module, rows = importlib.import_module(f"benchmarks.{name}"), []
+    for row in module.rows():
+        print(row.markdown(), flush=True)
+        rows.append(row)
+    about = f"{module.__doc__.splitlines()[0]} {_machine()}"
+    write_section(FOLDER / "RESULTS.md", HEAD, name, f"{about}\n\n{table(rows)}")
 
 
 def _machine() -> str:
     return f"({os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {datetime.date.today()})"
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
-from benchmarks import Row
+from data.recipes.results import Row
 from labs_utils.chapters import chapters
 from labs_utils.paths import ROOT
 
 
-def rows():
+def rows() -> Iterator[Row]:
     """Import and start-up medians of seven; wall time and peak memory per notebook; nbval's overhead on one of them."""
     yield Row("`import labs_utils`", _python("import labs_utils"), "s", 0.3)
     yield Row(
@@ -22,16 +23,19 @@ def rows():
         0.5,
     )
     for folder in ("solutions", "notebooks"):
-        for number, stem in ((one.number, one.stem) for one in chapters().values()):
-            path = ROOT / folder / f"{stem}.ipynb"
-            nbval, memory = _run(
-                [sys.executable, "-m", "pytest", "-p", "no:xdist", "-o", "addopts=", *_NBVAL, str(path)], folder
-            )
-            yield Row(f"{folder}/{stem}: nbval", nbval, "s", _BOUNDS.get(number, 40))
-            yield Row(f"{folder}/{stem}: peak memory of its kernel", memory, "GB", 2)
-            if (folder, number) == ("solutions", "00"):
-                plain, _ = _run([sys.executable, "-c", _PLAIN, str(path)], folder)
-                yield Row(f"{folder}/{stem}: nbval over the cells as a script", nbval / plain, "×", 1.3)
+        for one in chapters().values():
+            yield from _notebook(folder, one.number, one.stem)
+
+
+def _notebook(folder: str, number: str, stem: str) -> Iterator[Row]:
+    """Time and memory of one notebook; for one of them also how much longer nbval takes than a plain process."""
+    path = str(ROOT / folder / f"{stem}.ipynb")
+    nbval, memory = _run([sys.executable, "-m", "pytest", "-p", "no:xdist", "-o", "addopts=", *_NBVAL, path], folder)
+    yield Row(f"{folder}/{stem}: nbval", nbval, "s", _BOUNDS.get(number, 40))
+    yield Row(f"{folder}/{stem}: peak memory of its kernel", memory, "GB", 2)
+    if (folder, number) == ("solutions", "00"):
+        plain, _ = _run([sys.executable, "-c", _PLAIN, path], folder)
+        yield Row(f"{folder}/{stem}: nbval over the cells as a script", nbval / plain, "×", 1.3)
 
 
 _BOUNDS = {"09": 60, "10": 60, "11": 60}  # seconds; chapters that train a model in earnest may take longer
@@ -59,12 +63,8 @@ def _python(setup: str, *steps: str) -> float:
 def _run(command: list[str], folder: str) -> tuple[float, float]:
     """Wall seconds and the peak resident gigabytes of the largest process."""
     with tempfile.TemporaryDirectory() as home:
-        environment = {
-            **os.environ,
-            "LABS_HOME": home,
-            "LABS_STRICT": str(int(folder == "solutions")),
-            "MPLBACKEND": "agg",
-        }
+        environment = os.environ | {"LABS_HOME": home, "MPLBACKEND": "agg"}
+        environment["LABS_STRICT"] = str(int(folder == "solutions"))
         probe = [sys.executable, "-c", _PROBE, *command]
         begin = time.perf_counter()
         done = subprocess.run(probe, capture_output=True, text=True, env=environment, cwd=ROOT)

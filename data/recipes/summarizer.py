@@ -6,22 +6,50 @@ summaries of SciTLDR and the headlines of our articles. Run from the repository 
 `python -m data.recipes.summarizer`.
 """
 
+import json
 import random
 import re
 from collections import Counter
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BartConfig, BartForConditionalGeneration, GenerationConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
 
-from data.recipes.generator import prose
-from data.recipes.measure_generative import scitldr
-from data.recipes.scratch_models import fit, own_rows, publish, seed_everything
-from data.recipes.translator import batches
+from data.recipes.publishing import publish
+from data.recipes.results import Row
+from data.recipes.texts import hub_rows, our_rows, public_text
+from data.recipes.training import batches_of_pairs, generate, load, train_from_nothing
 
 SEED = 23
 VOCABULARY, WIDTH, LAYERS, POSITIONS, LONGEST_SOURCE, LONGEST_TARGET = 4000, 128, 2, 256, 160, 48
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+
+
+def scitldr(split: str) -> tuple[list[str], list[list[str]]]:
+    """The abstracts of SciTLDR (Apache-2.0) and the one-sentence summaries that people wrote for each."""
+    text = public_text(f"scitldr/{split}.jsonl")
+    if text is None:
+        name = {"dev": "validation"}.get(split, split)
+        rows = list(hub_rows("allenai/scitldr", "Abstract", split=name, revision="refs/convert/parquet"))
+    else:
+        rows = [json.loads(line) for line in text.split("\n") if line]
+    return [" ".join(row["source"]) for row in rows], [list(row["target"]) for row in rows]
+
+
+def prose() -> list[str]:
+    """Our other texts of more than one sentence: articles, contexts of questions, reviews, news of eight topics."""
+    articles = [f"{row['text']}" for row in our_rows("articles/train.jsonl")]
+    contexts = list(dict.fromkeys(row["context"] for row in our_rows("questions/train.jsonl")))
+    reviews = [row["review"] for row in our_rows("hotel_reviews/en.csv") if row["review"]]
+    topics = [row["text"] for row in our_rows("topics/train.csv")]
+    return articles + contexts + reviews + topics
 
 
 def sentences(text: str) -> list[str]:
@@ -59,7 +87,7 @@ def summaries() -> list[tuple[str, str]]:
     """(text, what people wrote about it): SciTLDR's summaries, our headlines, the first sentence of our summaries."""
     abstracts, targets = scitldr("train")
     pairs = [(text, target) for text, several in zip(abstracts, targets, strict=True) for target in several]
-    for row in own_rows("articles/train.jsonl"):
+    for row in our_rows("articles/train.jsonl"):
         pairs += [(row["text"], row["headline"]), (row["text"], sentences(row["summary"])[0])]
     return pairs
 
@@ -104,16 +132,18 @@ def encoded(pairs: list[tuple[str, str]], tokenizer) -> tuple[list[list[int]], l
 
 
 def main(first_steps: int = 700, second_steps: int = 400, tokens: int = 4000) -> None:
-    seed_everything(SEED)
+    set_seed(SEED)
     rng = random.Random(SEED)
     written = summaries()
     tokenizer = train_tokenizer([text for pair in written for text in pair] + prose())
     model = new_model(tokenizer)
     pairs = copying(rng, 4)
     print(f"{model.num_parameters():,} parameters, {len(pairs)} passages, {len(written)} summaries", flush=True)
-    fit(model, batches(*encoded(pairs, tokenizer), tokens, rng), first_steps, peak=2e-3, warmup=80)
+    train_from_nothing(
+        model, batches_of_pairs(*encoded(pairs, tokenizer), tokens, rng), first_steps, peak=2e-3, warmup=80
+    )
     set_dropout(model, 0.1)
-    fit(model, batches(*encoded(written, tokenizer), tokens, rng), second_steps, peak=1e-3)
+    train_from_nothing(model, batches_of_pairs(*encoded(written, tokenizer), tokens, rng), second_steps, peak=1e-3)
     publish("summarizer", model, tokenizer)
 
 
@@ -122,6 +152,40 @@ def set_dropout(model: torch.nn.Module, rate: float) -> None:
     for module in model.modules():
         if hasattr(module, "dropout") and isinstance(module.dropout, float) and not hasattr(module, "q_proj"):
             module.dropout = rate
+
+
+def measured() -> list[Row]:
+    """ROUGE-1 on the abstracts of SciTLDR's dev split and on our held-out articles, beside simple baselines."""
+    model, tokenizer = load(AutoModelForSeq2SeqLM, "summarizer")
+    abstracts, targets = scitldr("dev")
+    articles = our_rows("articles/test.jsonl")
+    texts, headlines = [row["text"] for row in articles], [[row["headline"]] for row in articles]
+    return [
+        Row(f"ROUGE-1 (F) on SciTLDR dev ({len(abstracts)} abstracts)",
+            rouge1(generate(model, tokenizer, abstracts), targets), "", 0.25, True),
+        Row("ROUGE-1 of the abstract's first 20 words", rouge1([first_words(text) for text in abstracts], targets), ""),
+        Row(f"ROUGE-1 (F) on the headlines of our {len(texts)} test articles",
+            rouge1(generate(model, tokenizer, texts), headlines), ""),
+    ]  # fmt: skip
+
+
+def first_words(text: str, count: int = 20) -> str:
+    return " ".join(text.split()[:count])
+
+
+def rouge1(found: list[str], expected: list[list[str]]) -> float:
+    """Mean ROUGE-1 F over the texts; of several references the one that fits best counts, as SciTLDR does it.
+
+    >>> rouge1(["a cat sat"], [["the cat sat", "dogs"]])
+    0.6666666666666666
+    """
+    best = [max(_overlap(one, other) for other in others) for one, others in zip(found, expected, strict=True)]
+    return sum(best) / len(best)
+
+
+def _overlap(one: str, other: str) -> float:
+    a, b = (Counter(re.findall(r"[a-z0-9]+", text.lower())) for text in (one, other))
+    return 2 * (a & b).total() / max(1, a.total() + b.total())
 
 
 if __name__ == "__main__":
