@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import Row
+from data.recipes.results import Row
 from labs_utils.hub_server import auth, server
 from labs_utils.hub_server.store import Store
 from labs_utils.paths import ROOT

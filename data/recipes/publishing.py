@@ -15,6 +15,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from labs_utils.materials.catalog import entries
 from labs_utils.paths import ROOT
 from labs_utils.storage import read_text, replace_file, replace_folder
 
@@ -31,8 +32,8 @@ def publish(role: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         tokenizer.save_pretrained(folder)
 
 
-def publish_adapter(role: str, model: PeftModel) -> None:
-    """Write a LoRA adapter with its head, and the config of the model that it makes with the encoder."""
+def publish_adapter(role: str, model: PeftModel, base: str = "encoder") -> None:
+    """Write a LoRA adapter with its head, and the config of the model that it makes with the encoder `base`."""
     whole = model.get_base_model()
     whole.config.attention_probs_dropout_prob = 0.1  # as in the encoder
     whole.config.architectures = [type(whole).__name__]
@@ -40,7 +41,7 @@ def publish_adapter(role: str, model: PeftModel) -> None:
     config.pop("_name_or_path", None)
     with _new_folder(role) as folder:
         save_file(_adapter_weights(model), folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        _write_json(folder / "adapter_config.json", _adapter_config(model))
+        _write_json(folder / "adapter_config.json", _adapter_config(model, base))
         _write_json(folder / "config.json", config)
 
 
@@ -54,11 +55,11 @@ def _adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
     return {name: weight.detach().half().contiguous().cpu() for name, weight in learnt.items()}
 
 
-def _adapter_config(model: PeftModel) -> dict:
+def _adapter_config(model: PeftModel, base: str) -> dict:
     """The part of peft's config that says what the adapter is; sets become sorted lists, the same at every run."""
     lora = model.peft_config["default"].to_dict()
     kept = {name: sorted(lora[name]) if isinstance(lora[name], set) else lora[name] for name in _KEPT_OF_LORA}
-    return kept | {"base_model_name_or_path": "sentence-transformers/all-MiniLM-L6-v2", "inference_mode": True}
+    return kept | {"base_model_name_or_path": entries()["models"][base]["hub"], "inference_mode": True}
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -88,6 +88,17 @@ def ag_news(count: int = 1000) -> list[dict]:
     return random.Random(SEED).sample(rows, count)
 
 
+def chnsenticorp() -> tuple[list[dict], list[dict]]:
+    """ChnSentiCorp's hotel reviews (no licence is stated: to measure only): a tenth to test, nine tenths to train."""
+    text = public_text("chnsenticorp_htl/ChnSentiCorp_htl_all.csv")
+    if text is None:
+        raise SystemExit("ChnSentiCorp_htl_all.csv is needed to measure: point LABS_DATA_DIR at the public sets.")
+    rows = [{"text": row["review"], "label": int(row["label"])} for row in csv.DictReader(text.split("\n"))]
+    rows = [row for row in rows if row["text"] and row["text"].strip()]
+    random.Random(0).shuffle(rows)
+    return rows[: len(rows) // 10], rows[len(rows) // 10 :]
+
+
 # ---------------------------------------------------------------------------------------------------- to train on, too
 
 

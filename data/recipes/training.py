@@ -46,15 +46,22 @@ def labelled(names: list[str]) -> dict:
 
 
 def adapted_encoder(
-    auto_class: type, rank: int = 10, head: tuple[str, ...] = ("classifier",), **config
+    auto_class: type,
+    rank: int = 10,
+    head: tuple[str, ...] = ("classifier",),
+    role: str = "encoder",
+    layers: range = range(6),
+    **config,
 ) -> tuple[PeftModel, PreTrainedTokenizerBase]:
-    """The encoder with a new head and a LoRA adapter of `rank` on its linear layers, and its tokenizer.
+    """An encoder with a new head and a LoRA adapter of `rank` on the linear layers of `layers`, and its tokenizer.
 
-    Only the adapter and the head learn, some hundred thousand numbers, so a few hundred texts are enough.
+    Only the adapter and the head learn, some hundred thousand numbers, so a few hundred texts are enough. Below the
+    first of `layers` nothing learns, so that no gradient is computed there.
     """
     set_seed(SEED)
-    model, tokenizer = load(auto_class, "encoder", attention_probs_dropout_prob=0.0, **config)  # a faster CPU kernel
-    targets = r".*(layer\.\d+\..*(query|key|value|dense)|pooler\.dense)"
+    model, tokenizer = load(auto_class, role, attention_probs_dropout_prob=0.0, **config)  # a faster CPU kernel
+    chosen, pooler = "|".join(map(str, layers)), "" if "pooler" in head else r"|pooler\.dense"
+    targets = rf".*(layer\.({chosen})\..*(query|key|value|dense){pooler})"
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=list(head))
     return get_peft_model(model, lora).to(device()), tokenizer
 
