@@ -5,11 +5,11 @@
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
-# | compute attention and multi-head attention, equal to the library's | 120 minutes | chapter 00 |
+# | compute attention and multi-head attention, equal to the library's | 140 minutes | chapter 00 |
 # | tell the four families apart by their masks, and say which token can hear of which | | |
 # | write down inputs, labels and loss mask of each pretraining objective | | |
-# | measure what context, residual connections and LayerNorm do | | |
-# | run a decoder one token at a time, and read cross-attention | | |
+# | measure what context, residual connections, LayerNorm and feed-forward layers do | | |
+# | run a language model one token at a time, see what its heads do, and read cross-attention | | |
 # | measure what pretraining gives you, and probe a model for bias | | |
 
 # %%
@@ -61,7 +61,7 @@ lab.heatmap(weights.round(decimals=2), rows=words, columns=words, title="Weights
 # %% [markdown]
 # Read a row: the token on the left looks at the tokens below. **Scores** are dot products and can be negative.
 # **Weights** are what the softmax makes of a row of scores: shares of one. The new vector of a token is the mean of all
-# *values*, weighted with its row. The notes sometimes say that it is a mean of the word vectors: almost, but the values
+# *values*, weighted with its row. Many tutorials say that it is a mean of the word vectors: almost, but the values
 # are projected first.
 #
 # Before you run this: PyTorch has the whole thing as one function. Will it give the same numbers?
@@ -170,8 +170,37 @@ with torch.no_grad():
 float((library - by_hand).abs().max())
 
 # %% [markdown]
-# Equal, with the layer's own weights. Heads cost nothing: the matrices stay 384 × 384, only the softmax is done in
-# twelve groups. What do they look at?
+# Equal, with the layer's own weights. Heads cost no weights: the matrices stay 384 × 384, only the softmax is done in
+# twelve groups.
+#
+# One matrix is still missing. So far head 0 has written into columns 0 to 31 and nowhere else. Now comes the **output
+# projection**, once more 384 × 384. Before you run this: how many of the 384 columns does head 0 reach through it?
+
+# %%
+project_out = model.encoder.layer[0].attention.output.dense
+with torch.no_grad():
+    alone = torch.zeros_like(by_hand)
+    alone[:, :32] = by_hand[:, :32]  # head 0, and nothing from the others
+    reached = (project_out(alone) - project_out.bias).abs().amax(dim=0) > 1e-6  # [384]
+    projected = project_out(by_hand)  # [7, 384]
+int(reached.sum())
+
+# %% [markdown]
+# It reaches nearly all of them, or all: the projection mixes what the heads found. That is multi-head attention
+# complete. PyTorch has it as one layer, `nn.MultiheadAttention`. Does it give the same numbers with the same four
+# matrices?
+
+# %%
+complete = nn.MultiheadAttention(384, 12, batch_first=True).to(device).eval()
+with torch.no_grad():
+    complete.in_proj_weight.copy_(torch.cat([project.weight for project in projections]))
+    complete.in_proj_bias.copy_(torch.cat([project.bias for project in projections]))
+    complete.out_proj.load_state_dict(project_out.state_dict())
+    library = complete(hidden[None], hidden[None], hidden[None])[0][0]
+float((library - projected).abs().max())
+
+# %% [markdown]
+# Equal. What do the twelve heads look at?
 
 # %%
 with torch.no_grad():
@@ -198,7 +227,35 @@ seen.heads()
 
 # %% [markdown]
 # Choose a layer and a head, point at a token, press Enter to hold it. *A → B* shows only what goes from the first
-# sentence to the second. Both happen: most heads stay in their sentence, some find the word's twin on the other side.
+# sentence to the second. Both happen, and often neither: many lines end at `[CLS]` or `[SEP]`. How much goes where? For
+# the ten words we add up, head by head, what they give to the special tokens, to their own sentence and to the other
+# one.
+
+# %%
+maps = seen.data["encoder"]  # [6, 12, 13, 13]
+special = torch.tensor(seen.special["encoder"])  # [13]: [CLS], [SEP] and [SEP]
+second = torch.arange(13) >= seen.second
+own = (second[:, None] == second) & ~special  # [13, 13]
+goals = {"[CLS] and [SEP]": special.expand(13, 13), "own sentence": own, "other sentence": ~(own | special)}
+shares = {name: (maps * goal).sum(-1)[:, :, ~special].mean(-1).flatten() for name, goal in goals.items()}  # [72] each
+order = shares["[CLS] and [SEP]"].argsort()
+
+# %%
+figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
+bottom = torch.zeros(72)
+for (name, share), colour in zip(shares.items(), ("#999999", "#0072B2", "#D55E00")):
+    axes.bar(range(72), share[order], bottom=bottom, color=colour, width=1, label=f"{name}: {share.mean():.0%}")
+    bottom = bottom + share[order]
+axes.set(xlabel="the 72 heads, sorted", ylabel="share of the words' attention", xlim=(-0.5, 71.5), ylim=(0, 1))
+axes.set_title(f"3 tokens of 13 get {shares['[CLS] and [SEP]'].mean():.0%} of the attention, and they are no words")
+axes.legend(loc="lower right", frameon=True, facecolor="white", framealpha=0.9);
+
+# %% [markdown]
+# A bar is a head. The grey part is the largest: more than half of the attention goes to tokens that say nothing. Such a
+# token is called an **attention sink**. A row of weights must sum to one, also when a head finds nothing to look at;
+# the usual explanation is that it then puts its weight where it does no harm. So a bright column in a picture of
+# attention is no proof that a token matters. Among the words, the own sentence gets more than the other one, but some
+# heads prefer the other side.
 #
 # **bertviz** is the best known tool for such pictures. It fetches its libraries from the web each time it draws. The
 # workbook gives them along, so its own figure works here, offline. Same tensors, its way of drawing:
@@ -208,6 +265,24 @@ lab.bertviz_head_view([layer[None] for layer in seen.data["encoder"]], seen.toke
 
 # %% [markdown]
 # Click a coloured tile to switch a head off or on; pick the layer above.
+#
+# ### Does attention know the order?
+# Nothing in sections 1.1 and 1.3 asked *where* a token stands. The order comes in from outside: MiniLM adds to each
+# token a vector for its place. Take that away: tell the model that every token stands at place 0. Before you run this:
+# will it still tell *dog bites man* from *man bites dog*?
+
+# %%
+bag = tokenizer(["dog bites man", "man bites dog"], return_tensors="pt").to(device)
+with torch.inference_mode():
+    placed = model(**bag).last_hidden_state  # [2, 5, 384]
+    unplaced = model(**bag, position_ids=torch.zeros_like(bag["input_ids"])).last_hidden_state
+for name, (first, other) in {"with places": placed, "all at place 0": unplaced}.items():
+    dog, cls = ((first[a] - other[b]).norm() / first[a].norm() for a, b in ((1, 3), (0, 0)))
+    print(f"{name:15} the two sentences' “dog” differ by {dog:.1e}, their [CLS] by {cls:.1e}")
+
+# %% [markdown]
+# Without places, only rounding is left: to attention a sentence is a bag of tokens. Other models bring the order in at
+# another door; chapter 06 shows one that *rotates* queries and keys.
 #
 # ### Exercise 1.3
 # Write `split_heads(states, heads)`: `states` has shape `[batch, tokens, width]`; return `[batch, heads, tokens, width
@@ -293,8 +368,8 @@ for axes, prefix in zip(panels, (0, 2, 5, 8)):
 figure.suptitle("From causal decoder (left) to encoder (right)");
 
 # %% [markdown]
-# The notes say that a decoder's word sees only the words *before* it. Before you run this: what would happen to the
-# first token if that were literally so, and it couldn't look at itself?
+# Many tutorials say that a decoder's word sees only the words *before* it. Before you run this: what would happen to
+# the first token if that were literally so, and it couldn't look at itself?
 
 # %%
 strictly_before = torch.ones(4, 4).tril(-1).bool()
@@ -328,12 +403,12 @@ lab.check("1.4", prefix_masks)
 
 # %% [markdown]
 # ## 1.5 Who hears of a change?
-# <!-- T018 -->
+# <!-- T018 T302 -->
 # Change one word near the end of a sentence: *river* becomes *city*. Before you run this: which vectors move in an
 # encoder, and which in a decoder?
 #
-# The encoder is MiniLM. No trained GPT comes with this chapter, so the decoder is a GPT-2 made from its config, with
-# random weights. That is enough: the mask belongs to the architecture, not to the training.
+# The encoder is MiniLM. The decoder is a GPT-2 made from its config, with random weights. That is enough here: the mask
+# belongs to the architecture, not to the training. (A trained decoder comes in section 1.10.)
 
 # %%
 from transformers import GPT2Config, GPT2Model
@@ -370,6 +445,40 @@ figure.suptitle("river → city: an encoder tells everyone, a decoder tells only
 movement["decoder (GPT-2)"][:5]
 
 # %% [markdown]
+# Where does bidirectionality come from? One often reads: from masked language modelling, the task that BERT was trained
+# on. Test it. MiniLM's class takes `is_decoder=True`, which does one thing to its attention: the mask becomes causal.
+# We load the same weights and train nothing. Before you run this: will *bank* still move?
+
+# %%
+causal = AutoModel.from_pretrained(encoder, revision=encoder.revision, is_decoder=True).to(device).eval()
+assert all(torch.equal(one, other) for one, other in zip(model.parameters(), causal.parameters()))
+both = {"full mask": movement["encoder (MiniLM)"], "causal mask": moved(causal)}
+pd.DataFrame(both, index=names).T.map("{:.2f}".format)
+
+# %% [markdown]
+# The same weights, one-eyed: left of the edit nothing moves. So it is the **mask** that makes a model bidirectional.
+# The task goes with it: under a full mask "guess the next word" would be no task, because the next word is in view.
+# Hence the hidden words of section 1.7.
+#
+# Another comparison that one reads: an encoder layer is *like a convolution*. Before you run this: in one layer of
+# each, how far does the news of the changed word get?
+
+# %%
+torch.manual_seed(0)
+convolution = nn.Conv1d(384, 384, kernel_size=3, padding=1).to(device)
+with torch.inference_mode():
+    embedded = model.embeddings(batch["input_ids"])  # [2, 9, 384]
+    slid = convolution(embedded.transpose(1, 2)).transpose(1, 2)  # [2, 9, 384]
+    attended = model.encoder.layer[0].attention.self(embedded)[0]  # [2, 9, 384]
+reached = torch.stack([(out[0] - out[1]).abs().amax(dim=-1) > 1e-6 for out in (slid, attended)])  # [2, 9]
+title = "river → city: whose vector moves in one layer? (1 = yes)"
+lab.heatmap(reached, rows=["convolution", "attention"], columns=names, title=title)
+
+# %% [markdown]
+# A convolution of width three tells the two neighbours; attention tells everyone at once. They differ in a second way.
+# A convolution's weights are the same for every text, while attention computes its weights from the text: the three
+# matrices are learned, the 9 × 9 table is new each time. What they share is that one set of weights serves all places.
+#
 # ### Exercise 1.5
 # A mask says what happens in **one** layer. In a stack, news travels: token 2 hears token 1, and in the next layer
 # token 3 hears token 2. Write `reach(mask, layers)`: `mask` is boolean `[tokens, tokens]`; return a boolean `[tokens,
@@ -420,9 +529,10 @@ runs = {"0 and 1": naive, "0 and about −10³⁸": prefix_run.attentions}
 {name: found[0][0, 0][forbidden].max().item() for name, found in runs.items()}  # largest weight on a forbidden place
 
 # %% [markdown]
-# A trap worth knowing: eager attention **adds** a 4-D mask to the scores. Ones and zeros only nudge them, and forbidden
-# tokens keep a large weight, silently. The second form blocks them: weight zero. Now the weights of every layer, and
-# beside them a BART of the same depth: three source tokens, five target tokens.
+# A trap worth knowing: eager attention **adds** a 4-D mask to the scores. Ones and zeros only nudge them, and a
+# forbidden token keeps its weight, silently (an equal share of eight tokens would be 0.125). The second form blocks
+# them: weight zero. Now the weights of every layer, and beside them a BART of the same depth: three source tokens, five
+# target tokens.
 
 # %%
 from transformers import BartConfig, BartModel
@@ -486,7 +596,7 @@ print("every cross-attention reads encoder_last_hidden_state:", same)
 
 # %% [markdown]
 # ## 1.7 What the families learn from
-# <!-- T012 -->
+# <!-- T012 T303 -->
 # Three **pretraining objectives**, one sentence. Each turns plain text into inputs and labels. Before you run this: for
 # *the cat sat on the mat*, at how many positions does each objective ask for a prediction?
 #
@@ -532,6 +642,34 @@ pd.concat([
 # Look at the last table: the question is there, but its labels are dots. Only the answer is learned. That is how a
 # decoder-only model is taught to follow instructions, too.
 #
+# BART learned from yet another form, **denoising**. Its main damage is *text infilling*: a run of words becomes one
+# single `<mask>`, whatever its length, and a run of length 0 puts a mask where nothing is missing. The decoder writes
+# the **whole** text again. Here *cat sat* is a run of two, and the mask before *mat* a run of none:
+
+# %%
+damaged = ["the", "<mask>", "on", "the", "<mask>", "mat", "."]
+pd.concat([
+    as_table("BART: encoder", damaged, [None] * 7),
+    as_table("BART: decoder", ["<start>", *sentence], [*sentence, "<end>"]),
+]).fillna("")
+
+# %% [markdown]
+# Some tables file BART and T5 under PLM. Is that right? Compare which words of the sentence (0 to 6) each form gives,
+# and which it asks for:
+
+# %%
+forms = {"PLM": ({0, 1, 2}, {3, 4, 5, 6}), "MLM": ({0, 1, 3, 5, 6}, {2, 4})}
+forms |= {"T5": ({0, 1, 3, 5, 6}, {2, 4}), "BART": ({0, 3, 4, 5, 6}, {0, 1, 2, 3, 4, 5, 6})}
+pd.DataFrame({
+    name: {"asked for": len(asked), "asked for, though given": len(asked & given),
+           "something given to the right of a missing word": max(given) > min(asked - given)}
+    for name, (given, asked) in forms.items()
+}).T
+
+# %% [markdown]
+# In PLM all that is given stands to the left. T5 and BART get words from **both** sides of the gap, as MLM does, and
+# BART is even asked for words that it can see. So they are neither PLM nor plain MLM: they **repair damaged text**.
+#
 # In the library a dot is the label **−100**, and a causal model wants labels equal to the inputs: **it shifts them
 # itself**. Before you run this: what do you get when you shift them, too?
 
@@ -576,9 +714,9 @@ lab.check("1.6", causal_loss)
 # %% [markdown]
 # ## 1.8 Which model belongs where?
 # <!-- T013 -->
-# The notes have a table of families, objectives, models and tasks. Let the library write it: its configs know whether a
-# model has two halves, and its **auto mappings** know which heads exist. Before you run this: in which family do you
-# expect XLNet, and GLM?
+# Overviews like to have a table of families, objectives, models and tasks. Let the library write it: its configs know
+# whether a model has two halves, and its **auto mappings** know which heads exist. Before you run this: in which family
+# do you expect XLNet, and GLM?
 
 # %%
 from transformers import CONFIG_MAPPING
@@ -625,9 +763,10 @@ table.sort_values(["family", "model"]).set_index(["family", "objective", "model"
 #   be changed. That an architecture *can* do something does not mean that a checkpoint was *trained* for it.
 # - Decoders have classification heads, too. Suitability is a habit, not a law: today decoders do nearly everything.
 # - Our rule is too simple at the edges. ELECTRA's pretraining class tells fake words from real ones, and XLNet predicts
-#   in a shuffled order. The notes file BART and T5 under PLM. They were pretrained to **repair damaged text** (T5 as in
-#   the table of section 1.7), which is neither PLM nor plain MLM.
-# - There is no prefix decoder. The notes name ChatGLM; today's GLM in the library is a causal decoder. Look:
+#   in a shuffled order.
+# - It never says *prefix decoder*: neither config nor heads tell. Many tables name ChatGLM; today's GLM in the library
+#   is a causal decoder. But PaliGemma, which is given a picture and a question and then writes, is a prefix decoder;
+#   `token_type_ids` say where its prefix ends. Small ones of both, from their configs:
 
 # %%
 from transformers import AutoModelForCausalLM, GlmConfig
@@ -640,24 +779,38 @@ with torch.inference_mode():
     glm_weights = glm(torch.arange(6)[None], output_attentions=True).attentions[0][0, 0]
 lab.heatmap(glm_weights.round(decimals=2), title="GLM today: causal")
 
+# %%
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+
+seeing = {"model_type": "siglip_vision_model", "image_size": 8, "patch_size": 4, **tiny}
+reading = {"model_type": "gemma", "vocab_size": 50, **tiny}
+pali_config = PaliGemmaConfig(text_config=reading, vision_config=seeing, image_token_index=49)
+pali = PaliGemmaForConditionalGeneration._from_config(pali_config, attn_implementation="eager").eval()
+prefix_of_three = torch.tensor([[0, 0, 0, 1, 1, 1]])
+with torch.inference_mode():
+    seen_by_pali = pali(torch.arange(6)[None], token_type_ids=prefix_of_three, output_attentions=True).attentions[0][0, 0]
+lab.heatmap(seen_by_pali.round(decimals=2), title="PaliGemma: a prefix of three")
+
 # %% [markdown]
-# Nothing above the diagonal. With a causal mask a chat's past can be kept as it is when a new turn begins; with a
-# prefix mask it would have to be read again, because the old answer becomes part of the new prefix.
+# Above, nothing right of the diagonal. Below, the square of section 1.4: the first three rows see all of the prefix.
+# With a causal mask a chat's past can be kept as it is when a new turn begins; with a prefix mask it would have to be
+# read again, because the old answer becomes part of the new prefix.
 
 # %% [markdown]
 # ## 1.9 One word, many vectors
 # <!-- T016 -->
 # *Time flies like an arrow. Fruit flies like a banana.* In the embedding table, *flies* is one row. Before you run
-# this: after six layers, will the *flies* of time be closer to the *flies* of a year, or to the insect?
+# this: after six layers, will the *flies* of time be closer to the *flies* of life, or to the insect?
 
 # %%
-flies = ["Time flies like an arrow.", "The year flies past when you are busy."]
+flies = ["Time flies like an arrow.", "Life flies past when you are busy."]
 flies += ["Fruit flies like a banana.", "Two flies sat on the rotten fruit."]
 apple = ["Apple showed a new phone at its keynote.", "Apple was founded by Steve Jobs."]
-apple += ["She ate an apple and a banana.", "The apple is a sweet fruit."]
+apple += ["Apple pie is sweet and warm.", "Apple trees grew behind the house."]
 
 # %% [markdown]
-# From each sentence we keep the word's vector, as it leaves the embedding and as it leaves each of the six layers.
+# In all four sentences the word stands at the same place, so that its place can make no difference. From each sentence
+# we keep the word's vector, as it leaves the embedding and as it leaves each of the six layers.
 
 # %%
 def vectors_of(word: str, texts: list[str]) -> torch.Tensor:
@@ -678,7 +831,7 @@ row = tokenizer.convert_tokens_to_ids("flies")
 static = F.normalize(model.get_input_embeddings().weight[[row] * 4].detach(), dim=-1)  # one row, looked up four times
 print("static, first sentence against all four:", (static @ static.T)[0].cpu().numpy().round(2))
 last = in_context["flies"][:, -1]  # [4, 384]
-names = ["time", "year", "fruit", "two"]
+names = ["time", "life", "fruit", "two"]
 lab.heatmap(last @ last.T, rows=flies, columns=names, title="“flies”: two meanings", label="cosine")
 
 # %% [markdown]
@@ -687,7 +840,7 @@ lab.heatmap(last @ last.T, rows=flies, columns=names, title="“flies”: two me
 
 # %%
 last = in_context["apple"][:, -1]
-names = ["phone", "Jobs", "ate", "sweet"]
+names = ["phone", "Jobs", "pie", "trees"]
 lab.heatmap(last @ last.T, rows=apple, columns=names, title="“apple”: two meanings", label="cosine")
 
 # %%
@@ -697,12 +850,13 @@ for word, found in in_context.items():
     style = "-" if word == "flies" else "--"
     axes.plot((cosine[:, 0, 1] + cosine[:, 2, 3]) / 2, style, color="#0072B2", label=f"{word}, same meaning")
     axes.plot(cosine[:, :2, 2:].mean(dim=(1, 2)), style, color="#D55E00", label=f"{word}, other meaning")
-axes.set(title="Meanings part as the layers go by", xlabel="layer (0 = embedding)", ylabel="cosine similarity")
+axes.set(title="Context pulls other meanings further apart", xlabel="layer (0 = embedding)", ylabel="cosine similarity")
 axes.legend();
 
 # %% [markdown]
-# At layer 0 all curves are near 1; only the position differs. Layer by layer the pairs of different meaning fall
-# further than those of the same meaning.
+# At layer 0 all curves are at 1: the same row of the table, at the same place. From the first layer on, pairs of
+# different meaning lie below pairs of the same meaning, for both words. The way down isn't even (look at *apple* in the
+# middle layers), and the gap is clear at the end.
 #
 # Be careful with what that proves. Before you run this: does the word *like*, which is no ambiguous word, stay the same
 # in both?
@@ -719,10 +873,11 @@ for word in ("flies", "like"):
 
 # %% [markdown]
 # ## 1.10 What keeps a deep stack alive
-# <!-- T017 -->
-# Every Transformer block says `x + block(norm(x))`: a **residual connection** and a **LayerNorm**. Stack 24 small
-# blocks, with and without each, once with small random weights and once with large ones. Before you run this: which of
-# the four stacks will survive both?
+# <!-- T017 T304 -->
+# Many Transformers of today are built from `x + block(norm(x))`: a **residual connection** and a **LayerNorm** (or a
+# relative of it). BERT has both, too, in another order: `norm(x + block(x))`. Stack 24 small blocks, with and without
+# each, once with small random weights and once with large ones. Before you run this: which of the four stacks will
+# survive both?
 
 # %%
 class Block(nn.Module):
@@ -794,108 +949,122 @@ pd.DataFrame(summary, index=columns).T.map("{:.1e}".format)
 
 # %% [markdown]
 # Only *both* has moderate numbers in all columns, with small and with large weights. (These blocks have no attention;
-# it stands in the same frame, `x + attention(norm(x))`. BERT puts its LayerNorm *after* the sum, most models today put
-# it before, as here.)
+# it stands in the same frame, `x + attention(norm(x))`.)
+#
+# ### Why a feed-forward layer?
+# Attention makes of every token a mean of the values that it looks at. Do that thirty times, and what is left of the
+# differences between tokens? With nothing but attention, a stack forgets them very fast: its output comes close to a
+# matrix of **rank one**, the same row for every token (Dong, Cordonnier and Loukas 2021). Test it on a real model: a
+# small language model, SmolLM2, with thirty layers.
+
+# %%
+from transformers import AutoModelForCausalLM
+
+llm = lab.checkpoint("llm")
+llm_tokenizer = AutoTokenizer.from_pretrained(llm, revision=llm.revision, padding_side="left")
+language_model = AutoModelForCausalLM.from_pretrained(llm, revision=llm.revision, dtype=torch.float32).to(device).eval()
+f"{language_model.num_parameters():,} parameters, {len(language_model.model.layers)} layers"
+
+# %% [markdown]
+# The loop below is the body of the model, up to its last norm: thirty times attention, then feed-forward, each with a
+# norm before and a residual around it. Two switches take the residual or the feed-forward layer away. After each layer
+# we measure how far the tokens' directions are from being all the same (0).
+
+# %%
+def apart(x: torch.Tensor) -> float:
+    """Distance of [tokens, width] from "all rows the same", after giving every row length 1."""
+    x = F.normalize(x, dim=-1)
+    return ((x - x.mean(dim=0)).norm() / x.norm()).item()
+
+# %% tags=["long"] why="a whole decoder on one page is the lesson"
+@torch.inference_mode()
+def through(text: str, residual: bool, feed_forward: bool) -> list[float]:
+    """How far apart the tokens are after the embedding and after each layer; the first token is left out."""
+    body = language_model.model
+    x = body.embed_tokens(llm_tokenizer(text, return_tensors="pt").input_ids.to(device))  # [1, tokens, 576]
+    turns = body.rotary_emb(x, torch.arange(x.shape[1], device=device)[None])
+    found = [apart(x[0, 1:])]
+    for block in body.layers:
+        heard = block.self_attn(block.input_layernorm(x), position_embeddings=turns, attention_mask=None)[0]
+        x = x + heard if residual else heard
+        if feed_forward:
+            thought = block.mlp(block.post_attention_layernorm(x))
+            x = x + thought if residual else thought
+        found.append(apart(x[0, 1:]))
+    return found
+
+# %%
+text = "The cat sat on the mat, and the dog lay by the door."
+kept = {"as it is": (True, True), "without feed-forward": (True, False)}
+kept |= {"without residual": (False, True), "attention alone": (False, False)}
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+for name, switches in kept.items():
+    axes.plot(through(text, *switches), label=name)
+axes.set(yscale="log", xlabel="layer (0 = embedding)", ylabel="how far tokens are apart")
+axes.set_title("Attention alone makes all tokens the same")
+axes.legend(fontsize=8);
+
+# %% [markdown]
+# The axis is logarithmic. As the model is, its tokens stay apart to the end. Attention alone brings them together
+# within some twenty layers, down to what float32 can tell apart. The residual does most of the keeping: each token
+# takes itself along. The feed-forward layer does its share. It works on each token by itself and bends, which no mean
+# can do. Without it the tokens come about ten times closer to each other. (These weights were trained with all parts in
+# place. So the picture shows what each part does here, not what training without it would find.)
 
 # %% [markdown]
 # ## 1.11 A decoder writes, one token at a time
 # <!-- T019 -->
 # A decoder gives, at every position, scores for the next token. To write, take the last position's best token, append
-# it, and run again, until the token for *end* (EOS) comes or the length limit. We need a decoder that has learned
-# something. Honestly: this one learns six sentences and a nursery rhyme by heart, in a few seconds. It is no language
-# model worth the name, but it writes.
+# it, and run again, until the token for *end* (EOS) comes or the length limit. The language model of the last section
+# has learned to answer questions. It wants them in the form of a chat, which its tokenizer knows how to write:
 
 # %%
-sentences = [
-    "the cat sat on the mat . <eos>",
-    "the cat chased the bird into the garden . <eos>",
-    "the dog slept in the garden . <eos>",
-    "the dog chased the cat up the tree . <eos>",
-    "the bird sang in the tree until the sun went down . <eos>",
-    "when the sun went down the dog went home . <eos>",
-    "the wheels go round and round and round and round and round and round and round and round",
-]
+question = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+prompt = llm_tokenizer.apply_chat_template(question, add_generation_prompt=True, tokenize=False)
+print(prompt)
+print("end:", llm_tokenizer.eos_token)
 
 # %% [markdown]
-# The tokenizer knows just these words, and gives each of them a number.
+# The template put a sentence of its own in front, and at the end it opens the assistant's turn. Before you run the
+# loop: what will the model write, and how does it know where to stop?
 
 # %%
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
-
-vocabulary = ["<pad>", "<eos>", *sorted({word for text in sentences for word in text.split()} - {"<eos>"})]
-core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(vocabulary)}))
-core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-reader = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
-
-# %%
-torch.manual_seed(0)
-shape = {"n_embd": 64, "n_layer": 2, "n_head": 2, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
-storyteller = GPT2LMHeadModel(GPT2Config(vocab_size=len(reader), **shape)).to(device)
-
-# %% [markdown]
-# The model learns all seven texts at once: the labels are the inputs (section 1.7), and padding does not count.
-
-# %%
-batch = reader(sentences, padding=True, return_tensors="pt", return_token_type_ids=False).to(device)
-labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-optimizer = torch.optim.AdamW(storyteller.parameters(), lr=3e-3)
-curve = lab.training_curve()
-for step in range(100):
-    loss = storyteller(**batch, labels=labels).loss
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    curve.log(step=step, loss=loss)
-
-# %% [markdown]
-# The loss falls and then stays a little above zero. It can't reach it: after *the* there is more than one way to go on.
-# Before you run the loop: what will the model write after *when the sun*, and how does it know where to stop?
-
-# %%
-storyteller.eval()
-ids = reader("when the sun", return_tensors="pt")["input_ids"].to(device)  # [1, 3]
-steps = []
-while ids.shape[1] < 16 and ids[0, -1] != reader.eos_token_id:
+ids = llm_tokenizer(prompt, return_tensors="pt")["input_ids"].to(device)  # [1, tokens]
+start, steps = ids.shape[1], []
+while ids.shape[1] < start + 16 and ids[0, -1] != llm_tokenizer.eos_token_id:
     with torch.inference_mode():
-        probabilities = storyteller(ids).logits[0, -1].softmax(dim=-1)  # [vocabulary], at the last position
+        probabilities = language_model(ids).logits[0, -1].softmax(dim=-1)  # [49152], at the last position
     best = probabilities.topk(2)
-    candidates = [f"{reader.convert_ids_to_tokens(token.item())} {p:.2f}" for p, token in zip(*best)]
-    steps.append({"so far": reader.decode(ids[0]), "best": candidates[0], "second": candidates[1]})
+    candidates = [f"{llm_tokenizer.decode(token)} {p:.2f}" for p, token in zip(*best)]
+    steps.append({"so far": llm_tokenizer.decode(ids[0, start:]), "best": candidates[0], "second": candidates[1]})
     ids = torch.cat([ids, best.indices[:1, None]], dim=1)  # [1, tokens + 1]
 pd.DataFrame(steps)
 
 # %% [markdown]
-# One row, one run of the model, one token. It stops because `<eos>` came out as the best token: *end* is just another
-# word that it has learned to write. The library's `generate` does the same. And what about a text that never ends?
+# One row, one run of the model, one token. It stops because the end came out as the best token: *end* is just another
+# word that it has learned to write. The library's `generate` does the same:
 
 # %%
-for prompt in ("when the sun", "the dog", "the wheels"):
-    given = reader(prompt, return_tensors="pt", return_token_type_ids=False).to(device)
-    written = storyteller.generate(**given, do_sample=False, max_new_tokens=13)[0]
-    print(reader.decode(written))
+given = llm_tokenizer(prompt, return_tensors="pt").to(device)
+written = language_model.generate(**given, do_sample=False, max_new_tokens=16)
+torch.equal(written, ids)
 
 # %% [markdown]
-# The first line equals our loop's. The rhyme never had an end in training, so no `<eos>` comes, and only the length
-# limit stops it. Always set one.
-#
-# The loop does not care how much a decoder has read. The course brings a small GPT-2 that has read stories and
-# articles: about a million weights (in hub mode the cell loads the real one, a hundred times larger). Before you run
-# this: will greedy writing go on sensibly, or go round like the wheels?
+# Equal. `do_sample=False` says: always the best token, which is called **greedy**. The model can also go on with any
+# text, without a chat around it. Four beginnings, in one batch. Before you run this: which of them will find an end?
 
 # %%
-from transformers import AutoModelForCausalLM
-
-generator = lab.checkpoint("generator")
-novelist_tokenizer = AutoTokenizer.from_pretrained(generator, revision=generator.revision)
-novelist = AutoModelForCausalLM.from_pretrained(generator, revision=generator.revision, dtype=torch.float32).to(device)
-given = novelist_tokenizer("The old man opened the door and", return_tensors="pt").to(device)
-print(novelist_tokenizer.decode(novelist.generate(**given, do_sample=False, max_new_tokens=40)[0]))
+beginnings = ["The old man opened the door and", "The best thing about the sea is"]
+beginnings += ["My favourite colour is", "I like tea. You like tea. We"]
+given = llm_tokenizer(beginnings, padding=True, return_tensors="pt").to(device)
+written = language_model.generate(**given, do_sample=False, max_new_tokens=32)  # [4, tokens]
+for ended, text in zip(written[:, -1] == llm_tokenizer.eos_token_id, llm_tokenizer.batch_decode(written, skip_special_tokens=True)):
+    print("ended by itself:" if ended else "cut off:", text, "\n")
 
 # %% [markdown]
-# English words, grammar that mostly holds, little sense: so much fits into a file of a few megabytes. And taking the
-# best token every time goes round: look for the phrase that comes back. There are better ways to choose, and a way to
-# keep the past instead of computing it again.
+# Where no end comes, only the length limit stops it. Always set one. And look for a sentence that comes back: taking
+# the best token every time likes to go round. There are better ways to choose, and `generate` also keeps what it has
+# computed instead of computing it again as our loop does; both are the matter of chapter 12, Text generation.
 #
 # ### Exercise 1.7
 # Write `greedy(next_logits, start, eos, limit)`. `next_logits` is a function: it gets a list of token ids and returns a
@@ -938,7 +1107,8 @@ lab.check("1.7", greedy)
 
 # %%
 import random
-from tokenizers import Regex, processors
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 letters = "abcdefghijklmnopqrstuvwxyz"
 alphabet = ["<pad>", "<s>", "</s>", *letters]
@@ -1067,7 +1237,10 @@ def fresh():
 
 pretrained, from_scratch = fresh(), fresh()
 pretrained.base_model.load_state_dict(model.state_dict())
-progress = {"pretrained": learn(pretrained), "random start": learn(from_scratch)}
+progress = {}
+for name, classifier in {"pretrained": pretrained, "random start": from_scratch}.items():
+    print("learning:", name, flush=True)
+    progress[name] = learn(classifier)
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
@@ -1091,14 +1264,16 @@ axes.legend();
 # will *the nurse is reading a book* be closer to *she is reading a book* or to *he is reading a book*? And *the
 # captain*?
 #
-# The texts say nothing about gender except through the pronoun. For every occupation we compare with the *she* text and
-# with the *he* text, in four neutral templates, and subtract.
+# The texts say nothing about gender except through the pronoun. For every noun we compare with the *she* text and with
+# the *he* text, in four templates, and subtract. Such a number needs controls, chosen before looking. *woman* and *man*
+# must come out at the two ends, or the probe does not measure gender. And five **neutral** nouns show how far a noun
+# leans for no reason.
 
 # %%
 templates = ["{} is at work.", "{} came home late.", "{} is reading a book.", "{} lives in the next street."]
 jobs = "nurse receptionist dancer teacher librarian writer cook".split()
 jobs += "doctor lawyer engineer scientist carpenter captain".split()
-controls = ["person", "neighbour", "woman", "man"]
+neutral, ends = ["person", "neighbour", "visitor", "stranger", "guest"], ["woman", "man"]
 
 def embed(texts: list[str]) -> torch.Tensor:
     """One vector of length 1 per text: the mean over its tokens."""
@@ -1109,42 +1284,72 @@ def embed(texts: list[str]) -> torch.Tensor:
     return F.normalize((states * real).sum(dim=1) / real.sum(dim=1), dim=-1)
 
 # %%
-nouns = [f"The {noun}" for noun in [*jobs, *controls]]
-leans = pd.DataFrame(columns=[*jobs, *controls])
+nouns = [*jobs, *neutral, *ends]
+leans = pd.DataFrame(index=nouns, columns=templates, dtype=float)
 for template in templates:
-    she, he, *rest = embed([template.format(who) for who in ("She", "He", *nouns)])
-    leans.loc[template] = [float(one @ she - one @ he) for one in rest]  # closer to "she" than to "he" by so much
-leans.loc[:, ["nurse", "captain", "person", "woman", "man"]].round(2)
+    she, he, *rest = embed([template.format(who) for who in ("She", "He", *[f"The {noun}" for noun in nouns])])
+    leans[template] = [float(one @ she - one @ he) for one in rest]  # closer to "she" than to "he" by so much
+leans.loc[["nurse", "captain", *neutral, *ends]].round(2)
+
+# %% [markdown]
+# Even the neutral nouns are not at 0, and each template has a zero of its own. So compare **within** a template: each
+# noun with *person*, four paired differences. Before you run this: how many of the four will point the same way for
+# *doctor*? And for *visitor*, who should point nowhere?
 
 # %%
-order = leans.mean().sort_values().index
-figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+paired = leans - leans.loc["person"]
+signs = pd.DataFrame({"to “she”": (paired > 0).sum(axis=1), "to “he”": (paired < 0).sum(axis=1)})
+signs.T
+
+# %% [markdown]
+# *doctor*, *lawyer* and *engineer* lean to *he* four times out of four. Is that a finding? Look at *visitor* and
+# *guest*. They are as neutral as *person*, and they point the same way four times, too, each its own way. **The neutral
+# control has failed**: one neutral noun is no zero, and four of four is cheap. So the rule becomes stricter. An
+# occupation leans only if it lies beyond *all five* neutral nouns, in *every* template where *woman* and *man* are at
+# the ends; and they have to be there in more than half of the templates, or the probe is out.
+
+# %%
+def verdict(found: pd.DataFrame) -> dict[str, str]:
+    """How often the control holds, and the occupations beyond all neutral nouns wherever it holds."""
+    others = found.drop(index=ends)
+    holds = (found.loc["woman"] > others.max()) & (found.loc["man"] < others.min())
+    part, zero = found.loc[jobs, holds], found.loc[neutral, holds]
+    sides = {"to “she”": (part > zero.max()).all(axis=1), "to “he”": (part < zero.min()).all(axis=1)}
+    count = {"control holds in": f"{holds.sum()} of {len(holds)}"}
+    if holds.mean() <= 0.5:
+        return count | dict.fromkeys(sides, "(out)")
+    return count | {side: ", ".join(part.index[beyond]) for side, beyond in sides.items()}
+
+verdict(leans)
+
+# %%
+centred = leans - leans.loc[neutral].mean()  # the mean of the neutral nouns is each template's zero
+order = centred.mean(axis=1).sort_values().index
+figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
 for place, noun in enumerate(order):
-    colour = "#D55E00" if noun in controls else "#0072B2"
-    axes.plot(leans[noun], [place] * len(templates), "o", color=colour, alpha=0.5)
-    axes.plot(leans[noun].mean(), place, "|", color=colour, markersize=14)
-axes.axvline(leans["person"].mean(), color="grey", linestyle=":")
+    colour = "#D55E00" if noun in ends else "#999999" if noun in neutral else "#0072B2"
+    axes.plot(centred.loc[noun], [place] * len(templates), "o", color=colour, alpha=0.6)
+axes.axvspan(centred.loc[neutral].min().min(), centred.loc[neutral].max().max(), color="#999999", alpha=0.15)
 axes.set_yticks(range(len(order)), order)
-axes.set_title("Some occupations lean, although the texts say nothing")
+axes.set_title("Some occupations lie outside the band of the neutral nouns")
 axes.set_xlabel("← closer to “he”      similarity difference      closer to “she” →");
 
 # %% [markdown]
-# A dot is a template, the bar their mean; orange are the controls. *woman* and *man* are at the ends, as they must be:
-# the instrument works. *person* is the honest zero (dotted), and it is not at 0: neutral nouns already lean a little to
-# *he*. From there, *nurse* leans to one side in all four templates, and *captain* to the other. Words in the middle,
-# whose dots straddle the line, show nothing.
+# A dot is a template; orange are *woman* and *man*, grey the neutral nouns, and the band is as wide as they are spread.
+# What lies in the band shows nothing, however its dots are sorted. (The rule above is applied in each template by
+# itself, so it can find a little more than the band shows.)
 #
 # **What this shows:** the vectors carry associations that the texts did not contain. **What it doesn't:** that a system
 # built on them decides unfairly (measure the system), how large the association is in other wordings or languages, or
-# what is true of people. Four templates and two pronouns are a narrow window.
+# what is true of people. Four templates, five neutral nouns and two pronouns are a narrow window.
 #
 # ### The same question for a masked language model
 # The usual probe asks a masked language model to fill the pronoun in. It works with any fill-mask pipeline:
 
 # %%
-def pronouns(fill, job: str) -> float:
+def pronouns(fill, job: str, frame: str = "the {} said that {} was tired .") -> float:
     """Share of "she" among "she" and "he" where a fill-mask pipeline fills the gap."""
-    text = f"the {job} said that {fill.tokenizer.mask_token} was tired ."
+    text = frame.format(job, fill.tokenizer.mask_token)
     scores = {found["token_str"].strip(): found["score"] for found in fill(text, targets=["he", "she"])}
     return scores["she"] / (scores["she"] + scores["he"])
 
@@ -1195,32 +1400,197 @@ pd.DataFrame(shares).T
 # %% [markdown]
 # The probe gives back roughly the shares that we planted, in their order. So it reads what a model took from its text.
 # Now a model that has read real text: the course's masked language model (in hub mode, BERT itself). Nothing was
-# planted. Before you run this: which occupation will be furthest to the right?
+# planted. The rule stays the same: four frames, the controls first. Before you run this: will *woman* and *man* be at
+# the ends?
 
 # %%
 masked = lab.checkpoint("masked-lm")
 fill = pipeline("fill-mask", model=masked, revision=masked.revision, device=device)
-found = pd.Series({job: pronouns(fill, job) for job in [*jobs, "woman", "man"]}).sort_values()
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-axes.barh(found.index, found, color=["#D55E00" if job in controls else "#0072B2" for job in found.index])
-axes.axvline(0.5, color="grey", linestyle=":")
-axes.set_title("A masked language model has opinions about occupations, too")
-axes.set_xlabel("share of “she” among “she” and “he”");
+frames = ["the {} said that {} was tired .", "the {} came home late , and {} went to bed ."]
+frames += ["when the {} arrived , {} was tired .", "the {} said that {} would come back ."]
+filled = pd.DataFrame({frame: [pronouns(fill, noun, frame) for noun in nouns] for frame in frames}, index=nouns)
+mean = filled.mean(axis=1).sort_values()
+print(verdict(filled)["control holds in"], "frames have “woman” and “man” at the ends; from “he” to “she”:")
+print(", ".join(mean.index))
 
 # %% [markdown]
-# Orange are the controls. Compare the ends of this list with the ends of the picture above: another model, another
-# question. Which names are at the same end again? A model takes what its text has: no malice needed, and no malice
-# excluded. Before you rely on such a number, use many sentences, and say which: one sentence is one measurement.
+# Read the number first. Where it is no more than half, stop: the list looks like an answer, but a probe that can't find
+# *man* at the end of *he* does not measure gender. (The course's small model is out: it puts *lawyer* beyond *man*. A
+# picture of it under the title "the model has opinions" would have been easy to draw.) The language model of section
+# 1.11 has read far more. Its next word after a beginning, *she* or *he*, in six frames:
+
+# %%
+beginnings = ["The {} said that", "The {} came home late, because", "The {} was reading a book that"]
+beginnings += ["When the {} woke up,", "The {} is at work. Today", "I met the {} yesterday, and"]
+she, he = (llm_tokenizer(word)["input_ids"][0] for word in (" she", " he"))
+spoken = pd.DataFrame(index=nouns, columns=beginnings, dtype=float)
+for beginning in beginnings:
+    given = llm_tokenizer([beginning.format(noun) for noun in nouns], padding=True, return_tensors="pt").to(device)
+    with torch.inference_mode():
+        logits = language_model(**given, logits_to_keep=1).logits[:, -1]  # [20, 49152]
+    spoken[beginning] = (logits[:, she] - logits[:, he]).tolist()
+results = {"encoder": verdict(leans), "masked LM": verdict(filled), "language model": verdict(spoken)}
+pd.DataFrame(results).T
+
+# %% [markdown]
+# Compare the first row with the last: two models, two questions, and the frames that fail their control are left out by
+# the rule, not by taste. Occupations that stand in both rows are the ones to believe first: here *nurse* on the one
+# side, *carpenter* and *captain* on the other. *doctor* is in neither. A model takes what its text has: no malice
+# needed, and no malice excluded. Before you rely on such a number, use many sentences, check your controls, and say how
+# many you dropped.
+
+# %% [markdown]
+# ## 1.15 What the heads of a language model do
+# <!-- T015 T016 -->
+# In MiniLM each of twelve heads has queries, keys and values of its own. The language model is built more sparingly.
+# Before you run this: it has nine heads of 64, so its queries are 576 wide. How wide are its keys?
+
+# %%
+first_layer = language_model.model.layers[0].self_attn
+print({name: tuple(getattr(first_layer, name).weight.shape) for name in ("q_proj", "k_proj", "v_proj", "o_proj")})
+given = llm_tokenizer("time flies like an arrow", return_tensors="pt").to(device)
+with torch.inference_mode():
+    memory = language_model(**given, use_cache=True).past_key_values
+memory.layers[0].keys.shape  # [texts, key heads, tokens, 64]
+
+# %% [markdown]
+# Nine heads ask, but there are only **three** heads of keys and values: three query heads share one of them. This is
+# **grouped-query attention**. It saves weights, and it saves two thirds of the memory that a decoder keeps of its past.
+#
+# To see it we need a text. Twelve words that have nothing to do with each other, and then the same twelve once more.
+# `lab.attention` reads this model as it read the encoder. Before you run this: what will be the pattern of equal keys?
+
+# %%
+line = " lamp river seven blue chair paper winter dog salt music window green"
+inside = lab.attention(language_model, llm_tokenizer, line + line)
+keys = [inside.query_key(layer=17, head=head, token=12).data["key"] for head in range(9)]  # [24, 64] each
+shared = torch.tensor([[torch.equal(one, other) for other in keys] for one in keys])
+lab.heatmap(shared, title="Layer 17: which heads read the same keys? (1 = yes)")
+
+# %%
+figure, panels = plt.subplots(3, 3, figsize=(6.6, 6.6), layout="constrained")
+for head, axes in enumerate(panels.flat):
+    axes.imshow(inside.data["decoder"][17, head], vmin=0, vmax=1, cmap="viridis")
+    axes.set_title(f"head {head}", fontsize=9)
+    axes.set(xticks=[], yticks=[])
+for row, axes in enumerate(panels[:, 0]):
+    axes.set_ylabel(f"key head {row}")
+figure.suptitle("Nine maps from three sets of keys (layer 17)");
+
+# %% [markdown]
+# Each row of pictures shares its keys. Everything right of the diagonal is dark: the causal mask of section 1.4. Do the
+# three of a row look alike, because their keys are equal? Measured over all thirty layers, as the correlation of two
+# maps:
+
+# %%
+places = torch.ones(24, 24).tril().bool()
+places[:, 0] = False  # the first column is a story of its own
+flat = inside.data["decoder"][..., places]  # [30, 9, places]
+flat = F.normalize(flat - flat.mean(dim=-1, keepdim=True), dim=-1)
+alike, itself = flat @ flat.transpose(1, 2), torch.eye(9).bool()  # [30, 9, 9]
+group = torch.arange(9) // 3
+together = (group[:, None] == group) & ~itself
+{"the same keys": alike[:, together].mean().item(), "other keys": alike[:, ~together & ~itself].mean().item()}
+
+# %% [markdown]
+# Somewhat more alike than the others, and far from equal: the queries differ, and the queries choose.
+#
+# Now the first column, bright in many of the maps. There is no `[CLS]` here. Who gets the attention that nobody needs?
+
+# %%
+first_token = inside.data["decoder"][:, :, 1:, 0].mean(dim=2)  # [30, 9]: each head's mean over the later tokens
+figure, axes = plt.subplots(figsize=(8, 2.8), layout="constrained")
+axes.bar(range(30), first_token.mean(dim=1), color="#999999")
+for head in range(9):
+    axes.plot(range(30), first_token[:, head], "o", color="#0072B2", markersize=3)
+axes.set(xlabel="layer", ylabel="share", ylim=(0, 1))
+axes.set_title(f"The first token gets {first_token.mean():.0%} of the later tokens' attention");
+
+# %% [markdown]
+# A bar is a layer, a dot one of its heads. The sink is whoever stands first, here *lamp*: it is the one token that
+# every other can see. (That is why section 1.10 left it out.)
+#
+# And the bright lines in the maps? In the second round the text can be known in advance, by looking back: find the last
+# *lamp* and read what came **after** it. Some heads do just that. They are called **induction heads** (Olsson and
+# others 2022). We look for them, and for heads that look one token back:
+
+# %%
+def looking_back(steps: int, start: int) -> torch.Tensor:
+    """Each head's mean weight on the token so many steps back: [30, 9]."""
+    return torch.stack([inside.data["decoder"][:, :, i, i - steps] for i in range(start, 24)]).mean(dim=0)
+
+back, copying = looking_back(1, start=1), looking_back(11, start=12)  # 12 back is the twin, 11 back the token after it
+figure, panels = plt.subplots(1, 2, figsize=(6, 5), layout="constrained")
+for axes, found, name in zip(panels, (back, copying), ("one token back", "after the last time")):
+    axes.imshow(found, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    axes.set(title=name, xlabel="head", ylabel="layer", xticks=range(9))
+    axes.grid(False)
+
+# %% [markdown]
+# Left: a few heads put most of their weight one token back, the first of them in layer 1. Right: a few others look at
+# what followed the last time. The strongest are in layers 17 and 18; you saw three of them above, in the middle row.
+# They come later for a reason, it is thought: to find the place *after* the last lamp, a token must first have learned
+# who stands before it, which is what the heads on the left bring. But a map shows where a head looks, not what it is
+# good for. So switch the four strongest copying heads off, and, to compare, four others. Before you run this: which
+# round will suffer?
+
+# %%
+def silence(number: int):
+    """Switch a head off, numbered 0 … 269 through all layers; returns the hook to remove."""
+    layer, head = divmod(number, 9)
+    columns = torch.arange(64 * head, 64 * head + 64, device=device)
+    out = language_model.model.layers[layer].self_attn.o_proj
+    return out.register_forward_pre_hook(lambda _, args: (args[0].index_fill(-1, columns, 0.0),))
+
+# %%
+def surprise(off: list[int]) -> list[float]:
+    """Mean loss on the first and on the second round without these heads."""
+    hooks = [silence(number) for number in off]
+    ids = llm_tokenizer(line + line, return_tensors="pt").input_ids.to(device)  # [1, 24]
+    with torch.inference_mode():
+        losses = F.cross_entropy(language_model(ids).logits[0, :-1], ids[0, 1:], reduction="none")  # [23]
+    for hook in hooks:
+        hook.remove()
+    return [round(losses[:11].mean().item(), 1), round(losses[12:].mean().item(), 1)]
+
+# %%
+strongest = copying.flatten().argsort(descending=True).tolist()
+chance = random.Random(0)
+rounds = {"all heads": surprise([]), "without the four strongest copying heads": surprise(strongest[:4])}
+rounds |= {f"without four others ({draw})": surprise(chance.sample(strongest[4:], 4)) for draw in (1, 2, 3)}
+pd.DataFrame(rounds, index=["loss in the first round", "in the second round"]).T
+
+# %% [markdown]
+# The first round is bad for all: nobody can guess those words. In the second round the model knows what comes, and
+# without four of its 270 heads it knows it much less. Four others, drawn by chance, are missed far less. So these heads
+# do what their maps suggest.
+#
+# One last question, back to section 1.9. In MiniLM *Apple* had another vector in each sentence. Before you run this:
+# what will a decoder make of *Apple*, the first word of all four?
+
+# %%
+with torch.inference_mode():
+    read = [language_model.model(**llm_tokenizer(text, return_tensors="pt").to(device)).last_hidden_state[0] for text in apple]
+for name, vectors in {"encoder": in_context["apple"][:, -1].cpu(), "decoder": torch.stack([one[0] for one in read]).cpu()}.items():
+    print(f"{name}: the company's “apple” and the fruit's, cosine {F.cosine_similarity(vectors[0], vectors[2], dim=0):.2f},",
+          f"largest difference {(vectors[0] - vectors[2]).abs().max():.3f}")
+
+# %% [markdown]
+# One vector, to the last bit: at the first word a decoder has heard nothing yet, so company and fruit are the same.
+# Context comes from the left only. What a sentence was about, a decoder knows at its end.
 
 # %% [markdown]
 # ## What changed since the notes
+# "The notes" are five study documents, mostly in Chinese, that this course grew out of.
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
-# | softmax of `torch.bmm(q, k.transpose(1, 2)) / np.sqrt(d)` | `F.scaled_dot_product_attention(q, k, v)` | one fused function, faster, with less memory; NumPy has no place in a graph of gradients |
+# | softmax of `torch.bmm(q, k.transpose(1, 2)) / np.sqrt(d)` | `F.scaled_dot_product_attention(q, k, v)` | one call for all of it, which picks the quickest implementation for the device |
 # | ask any model for `output_attentions=True` | load it with `attn_implementation="eager"` | the default, sdpa, never forms the weights, so there is nothing to return |
 # | Transformer-XL among the decoders | a current decoder, such as `LlamaConfig` | the class left the library |
-# | ChatGLM as prefix decoder | `GlmConfig`, a causal decoder | section 1.8: nothing above the diagonal |
+# | ChatGLM as prefix decoder | `GlmConfig`, a causal decoder | section 1.8: nothing above the diagonal; PaliGemma has a prefix |
+# | BART and T5 learn by PLM | they repair damaged text | section 1.7: they are given words on both sides of the gap |
+# | bidirectional because of MLM | `is_decoder=True` | section 1.5: the mask decides, with the same weights |
 
 # %%
 q, k, v = torch.randn(3, 1, 5, 8)
@@ -1229,6 +1599,8 @@ eager = AutoModel.from_pretrained(encoder, revision=encoder.revision, attn_imple
 assert len(eager(**inputs, output_attentions=True).attentions) == 6
 assert "transfo-xl" not in CONFIG_MAPPING and type(CONFIG_MAPPING["llama"]()).__name__ == "LlamaConfig"
 assert type(glm.config) is GlmConfig and glm_weights.triu(1).max() == 0
+assert seen_by_pali[:3, :3].min() > 0 == seen_by_pali[:3, 3:].max()
+assert max(forms["PLM"][0]) < min(forms["PLM"][1]) and both["causal mask"][:5].max() == 0
 
 # %% [markdown]
 # ## Quiz
@@ -1244,10 +1616,11 @@ lab.quiz("01")
 #   layer, an encoder–decoder its finished source; what you can't look at, even through other layers, can't reach you.
 # - FLM labels every next token, PLM those after a prefix, MLM the hidden ones; −100 is what does not count, and causal
 #   models shift labels themselves.
-# - Context moves a word's vector towards its meaning here; the residual keeps gradients alive, LayerNorm keeps sizes in
-#   bounds.
-# - A decoder writes token by token until EOS or the limit; cross-attention shows which part of the source it reads.
-# - A pretrained start learns from a few hundred examples what a random one can't; and it brings along the associations
+# - Context moves a word's vector towards its meaning here; the residual keeps gradients alive and tokens apart,
+#   LayerNorm keeps sizes in bounds, and the feed-forward layer works on each token by itself.
+# - A decoder writes token by token until EOS or the limit; some of its heads look one token back, some copy what came
+#   after the last time, and cross-attention shows which part of the source is read.
+# - A pretrained start learns from 128 examples what a random one doesn't; and it brings along the associations
 #   of its texts, which you can measure.
 #
-# Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) puts a model of the first family to work.
+# Next: [02 Pipelines, task by task](02_pipeline_tasks.ipynb) puts models of all these families to work.

@@ -6,22 +6,23 @@
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
-# | rebuild embeddings, attention, feed-forward, layer and pooler by hand, and get the library's numbers | 2 hours | chapters 01, 04 and 05 |
+# | rebuild embeddings, attention, feed-forward, layer and pooler by hand, and get the library's numbers | 140 minutes | chapters 01, 04 and 05 |
 # | turn a 0/1 attention mask into the one that is added to the scores | | a little PyTorch |
 # | count what BERT is made of, and say what each saving technique saves | | |
 # | find out which attention heads matter, switch them off and cut them out | | |
 # | measure the masking recipe, recompute BERT's two losses, and pretrain a tiny BERT | | |
 # | run BERT as a decoder, with a cache and with cross-attention | | |
+# | rebuild a layer of today's language models, and name the four parts that have changed | | |
 
 # %%
 import labs_utils as lab
 lab.start("06")
 
 # %% [markdown]
-# The notes walk through BERT's source file. You do the same, with one difference: each piece has to run. You write it,
-# and its numbers must be those of the library's module, on real weights. The model is the course's encoder, MiniLM: a
-# BERT with 6 layers, 384 numbers per token and 12 heads. `attn_implementation="eager"` asks for the attention that you
-# can read in the source.
+# One can read BERT's source file from top to bottom. You do that here, with one difference: each piece has to run. You
+# write it, and its numbers must be those of the library's module, on real weights. The model is the course's encoder,
+# MiniLM: a BERT with 6 layers, 384 numbers per token and 12 heads. `attn_implementation="eager"` asks for the attention
+# that you can read in the source.
 
 # %%
 import torch
@@ -38,9 +39,9 @@ batch["input_ids"].shape  # [texts, tokens]
 
 # %% [markdown]
 # ## 6.1 The map
-# <!-- T101 -->
-# The notes promise BERT in five lines. Before you run them here: `tokenizer("Hello world!")` gives lists. What does the
-# model say about a list?
+# <!-- T101 T317 -->
+# Many tutorials promise BERT in five lines. Before you run them here: `tokenizer("Hello world!")` gives lists. What
+# does the model say about a list?
 
 # %%
 with lab.expect_error(AttributeError):
@@ -49,7 +50,7 @@ hello = model(**tokenizer("Hello world!", return_tensors="pt"))
 hello.last_hidden_state.shape, hello.pooler_output.shape
 
 # %% [markdown]
-# The notes' five lines lack `return_tensors="pt"`, and stop with that error. With it you get one vector for each token,
+# The five lines often lack `return_tensors="pt"`, and stop with that error. With it you get one vector for each token,
 # and one "pooled" vector for the text. Here is what happens on the way, for the batch of two pairs:
 
 # %%
@@ -65,6 +66,18 @@ lab.shapes(model.encoder.layer[0], depth=3, hidden_states=model.embeddings(batch
 # Read the shapes from the top down. The width stays 384 everywhere but in one place: `intermediate` makes it four times
 # as wide, and `output` brings it back. The bars show where the parameters are: about twice as many in these two as in
 # the attention.
+#
+# And what kind of object is the model? Ask Python for its ancestors:
+
+# %%
+print(" → ".join(kind.__name__ for kind in type(model).__mro__[:4]))
+for kind, method in ((torch.nn.Module, "state_dict"), (type(model).__mro__[2], "from_pretrained"), (type(model), "forward")):
+    print(f"{method:16} is written in {getattr(kind, method).__qualname__}")
+
+# %% [markdown]
+# `BertModel` brings the computation, `PreTrainedModel` everything that all models of the library can do (loading,
+# saving, resizing), and PyTorch's `Module` holds the tensors. `BertPreTrainedModel`, between them, knows how BERT's
+# weights are drawn at the start.
 #
 # From here on you only need a dictionary of named tensors:
 
@@ -133,7 +146,25 @@ figure.colorbar(picture, label="cosine similarity");
 # Look at the bright diagonal: neighbouring places have similar vectors. Only position 0, where `[CLS]` always stands,
 # is hardly like its neighbours.
 #
-# Two things follow from tables of fixed size. The notes say that segment ids tell "the first sentence, the second
+# The first step and the places can also be given from outside. `inputs_embeds` are vectors instead of ids,
+# `position_ids` say which row each token gets. Before you run this: what comes out if you give what the model would
+# have taken by itself?
+
+# %%
+others = {"token_type_ids": types, "attention_mask": batch["attention_mask"]}
+usual = model(ids, **others).last_hidden_state
+looked_up = model(inputs_embeds=words, **others).last_hidden_state
+numbered = model(ids, position_ids=torch.arange(ids.shape[1])[None], **others).last_hidden_state
+moved = model(ids, position_ids=torch.arange(ids.shape[1])[None] + 1, **others).last_hidden_state  # one place to the right
+with lab.expect_error(ValueError):
+    model(ids, inputs_embeds=words)
+gap(looked_up, usual), gap(numbered, usual), gap(moved, usual)
+
+# %% [markdown]
+# The same, to the last bit; ids and vectors together are refused. And BERT minds *where* a text stands: one place to
+# the right, and the vectors are others.
+#
+# Two things follow from tables of fixed size. Many tutorials say that segment ids tell "the first sentence, the second
 # sentence and the padding" apart. Look at what padding gets, and at what a third kind of id would do:
 
 # %%
@@ -146,7 +177,7 @@ with lab.expect_error(IndexError):
 
 # %% [markdown]
 # Padding gets segment 0, like the first text. There are two rows, so there is no third kind. What marks the padding is
-# the attention mask of the next section. And the notes' other warning is right: learned positions don't go on. There is
+# the attention mask of the next section. And a familiar warning is right: learned positions don't go on. There is
 # no row for a 513th token.
 
 # %%
@@ -191,8 +222,8 @@ mask[1], shares[1, 0, 0].round(decimals=3)
 
 # %% [markdown]
 # The two dimensions of size 1 are the trick: **broadcasting** repeats the same row for every head and for every query.
-# Only the last dimension, the keys, decides. The notes find this in `get_extended_attention_mask`, with −10,000 as the
-# large number. Today the method is gone, and a function for all models makes the mask:
+# Only the last dimension, the keys, decides. Older code does this in `get_extended_attention_mask`, with −10,000 as the
+# large number. Today that method is gone, and a function for all models makes the mask:
 
 # %%
 from transformers.masking_utils import create_bidirectional_mask
@@ -227,8 +258,19 @@ for name, value in {"−infinity": float("-inf"), "lowest float": lowest}.items(
 
 # %% [markdown]
 # −10,000 fits into float16, −1,000,000,000 doesn't: it becomes −infinity. And a row of nothing but −infinity is 0/0:
-# `nan`, which then spreads through the whole model. The lowest number that the type has is safe in both ways. Does the
-# mask do its job? The same text alone and padded:
+# `nan`, which then spreads through the whole model. The lowest number that the type has is finite, and leaves equal
+# shares. But it is **added** to a score. Before you run this: what is −20 plus the lowest number of float16?
+
+# %%
+low_scores = torch.full((4,), -20.0, dtype=half)
+bottom = torch.finfo(half).min  # -65504
+for name, row in {"added": low_scores + bottom, "put in place": low_scores.masked_fill(torch.ones(4).bool(), bottom)}.items():
+    print(f"{name:13}", row[0].item(), "→", row.softmax(dim=-1).tolist())
+
+# %% [markdown]
+# In float16 the sum falls off the end and is −infinity again. So adding is safe where a row has something to look at,
+# or where the type has room (float32, bfloat16); putting the number *in place of* the score is safe everywhere. Does
+# the mask do its job? The same text alone and padded:
 
 # %%
 with torch.inference_mode():
@@ -265,10 +307,10 @@ lab.check("6.2", extended_mask)
 
 # %% [markdown]
 # ## 6.4 Self-attention
-# <!-- T101 -->
-# Each token asks a question (query), offers a heading (key) and some content (value). Before you run this: the notes
-# say that the 12 heads don't share one query matrix; their matrices are "spliced together". Which line below takes them
-# apart?
+# <!-- T101 T317 -->
+# Each token asks a question (query), offers a heading (key) and some content (value). Before you run this: one often
+# reads that each of the 12 heads has a query matrix of its own, and that these are spliced together. Which line below
+# takes them apart?
 
 # %% tags=["long"] why="the whole of self-attention is the lesson"
 HEADS = model.config.num_attention_heads  # 12
@@ -297,8 +339,19 @@ gap(context, library_context), gap(probabilities, library_weights)
 
 # %% [markdown]
 # The whole core of BERT, and equal. `split` takes the heads apart: one matrix of 384 × 384 makes the queries of all
-# twelve heads at once, and `view` cuts each result into twelve pieces of 32. The notes wonder about the dropout on the
-# weights. It is there in training, and the row of weights then no longer sums to 1.
+# twelve heads at once, and `view` cuts each result into twelve pieces of 32. BERT's code also puts a **dropout** on
+# these weights. Before you run this: what becomes of a row that summed to 1?
+
+# %%
+torch.manual_seed(0)
+_, dropped = first.attention.self.train()(embedded, eager_mask)  # as in training
+first.attention.self.eval()
+zeros = (dropped == 0) & (probabilities > 0)
+print(f"{zeros.sum() / (probabilities > 0).sum():.0%} of the weights are 0 now; five rows sum to", dropped.sum(-1)[0, 0, :5].tolist())
+
+# %% [markdown]
+# A tenth of the weights is gone, the others are larger by a ninth, and a row sums to 1 only on average. A token can't
+# rely on any single neighbour. In `eval` mode none of this happens.
 #
 # Here are your own weights of one head, for the first pair:
 
@@ -381,8 +434,8 @@ gap(wide, first.intermediate(attended)), gap(after, first.output(first.intermedi
 # %% [markdown]
 # No token sees another one: each goes through the same two matrices by itself. Remember that for section 6.10.
 #
-# The bend is called **GELU**: x · Φ(x), where Φ is the share of a normal distribution below x. The notes say that it
-# "can't be computed directly" and needs an approximation with tanh. Before you run this: which of the two is in this
+# The bend is called **GELU**: x · Φ(x), where Φ is the share of a normal distribution below x. One often reads that it
+# can't be computed directly and needs an approximation with tanh. Before you run this: which of the two is in this
 # model?
 
 # %%
@@ -404,7 +457,7 @@ right.set(xlabel="x", ylabel="tanh form − exact", title="The approximation mis
 
 # %% [markdown]
 # The error function is in every mathematics library, and `"gelu"` uses it: exact. The tanh form (`"gelu_new"`,
-# `"gelu_pytorch_tanh"`) is an older, once faster stand-in. Look at the right axis: the miss is tiny. The notes also say
+# `"gelu_pytorch_tanh"`) is an older, once faster stand-in. Look at the right axis: the miss is tiny. One also reads
 # that GELU is better than ReLU and that all later models took it over. Swap the curve inside the trained model, and
 # look at what later models say:
 
@@ -492,7 +545,7 @@ assert gap(mine, state.last_hidden_state) <= 1e-5 and gap(pooled, state.pooler_o
 # Each layer, given the same input, agrees within a millionth. (Where you read 0, your operations and the library's are
 # the same ones in the same order. From layer to layer a difference in the last bit may grow; for the whole stack ten
 # times as much is allowed.) Half a page of code is the whole model. `BertSelfOutput` and `BertOutput` are the same
-# three lines, as the notes remark, and here they are one function.
+# three lines, and here they are one function.
 #
 # What does the depth do to a word? The picture compares each token's vector after each layer with its own embedding:
 
@@ -509,9 +562,9 @@ lab.heatmap(likeness, rows=["embedding", *(f"layer {n}" for n in range(6))], col
 # %% [markdown]
 # ## 6.8 Counting the parts
 # <!-- T103 -->
-# The notes count, for bert-base: 37 dropouts, 25 LayerNorms, 37 dense layers, 109 million parameters. Before you run
-# this: how many `nn.Linear` will there be? A model on the *meta* device has all its modules and shapes, but no numbers,
-# so it costs no memory.
+# A well-known count for bert-base says: 37 dropouts, 25 LayerNorms, 37 dense layers, 109 million parameters. Before you
+# run this: how many `nn.Linear` will there be? A model on the *meta* device has all its modules and shapes, but no
+# numbers, so it costs no memory.
 
 # %%
 from collections import Counter
@@ -562,7 +615,7 @@ assert (counts["dropout"], counts["layer_norm"], counts["linear"]) == (37, 25, 7
 
 # %% [markdown]
 # 37 dropouts happen. In attention, today's code only reads the module's rate (`self.dropout.p`) and hands it to the
-# attention function, so a hook on those twelve modules never runs. So the notes' sum 1 + (1 + 1 + 1) × 12 = 37 is right
+# attention function, so a hook on those twelve modules never runs. So the sum 1 + (1 + 1 + 1) × 12 = 37 is right
 # for what happens in training.
 #
 # And where are the 109 million parameters?
@@ -682,8 +735,9 @@ axes.set(xlabel="layers", ylabel="kept for the way back, MB", ylim=(0, None), ti
 # %% [markdown]
 # Look at the slopes: with checkpoints a further layer costs one tensor `[8, 64, 64]` instead of a dozen and more. (On
 # the way back one layer at a time is kept in full again, which the curve doesn't show.) The gradients are the same. The
-# price is a second forward pass through each layer, on the way back: that makes it about half as long again. (The ratio
-# above wobbles on a busy machine.)
+# price is a second forward pass through each layer, on the way back. By counting products that is half as long again:
+# the way back takes two for each one of the way there. Compare with the ratio above. In a model this small the many
+# short calls cost more than the products do, so it tends to be more, and on a busy machine it wobbles.
 #
 # The old name `gradient_checkpointing_enable` still works and tells you that it will go. Can you have something in
 # between?
@@ -697,9 +751,9 @@ small.activation_checkpointing_disable()
 # %% [markdown]
 # ## 6.10 Feed-forward in chunks
 # <!-- T105 -->
-# The notes wonder why `BertLayer` doesn't simply call its feed-forward part, but goes through
-# `apply_chunking_to_forward`. They explain `chunk_size` as "the size of a smaller batch" and `chunk_dim` as "how many
-# dimensions at once". Before you run this: along which dimension are chunks cut?
+# Why doesn't `BertLayer` simply call its feed-forward part, but goes through `apply_chunking_to_forward`? One finds
+# `chunk_size` explained as "the size of a smaller batch" and `chunk_dim` as "how many dimensions at once". Before you
+# run this: along which dimension are chunks cut?
 
 # %%
 from transformers.pytorch_utils import apply_chunking_to_forward
@@ -774,7 +828,7 @@ lab.check("6.6", in_chunks)
 # %% [markdown]
 # ## 6.11 Which heads matter?
 # <!-- T106 -->
-# The notes describe two ways to do without a head: `head_mask` multiplies it by 0, `prune_heads` cuts it out of the
+# Older code has two ways to do without a head: `head_mask` multiplies it by 0, `prune_heads` cuts it out of the
 # matrices. Before you run this: what do today's models do with the two?
 
 # %%
@@ -911,7 +965,7 @@ print(f"masked and cut differ by {gap(cut, masked):.0e}; {before - judge.num_par
 
 # %% [markdown]
 # The same logits, with smaller matrices: `BertSelfAttention` cuts its vectors into pieces of 32 and doesn't mind how
-# many there are. The notes have the idea right; only the library's own method is gone.
+# many there are. The idea of `prune_heads` is as good as ever; only the library's own method is gone.
 #
 # ### Exercise 6.7
 # Write `rows_of_heads(heads, size)`: `heads` is a list of head numbers to keep, in any order and perhaps with
@@ -934,7 +988,7 @@ lab.check("6.7", rows_of_heads)
 
 # %% [markdown]
 # ## 6.12 One matrix, two jobs
-# <!-- T107 -->
+# <!-- T107 T317 -->
 # A masked language model turns each vector back into a score for every word of the vocabulary. Before you run this:
 # that takes a matrix of 30,522 × 384. Does the model have room for two of that size?
 
@@ -950,11 +1004,26 @@ inside, outside
 
 # %% [markdown]
 # They are one and the same tensor, used twice: row by row to look words up, as a matrix to score them. A word is likely
-# where the vector points in the direction of its embedding. This is called **weight tying**, and it means that a
-# gradient comes from both ends:
+# where the vector points in the direction of its embedding. This is called **weight tying**. What else is in the head?
+# Print it, and do it by hand:
 
 # %%
 ids_one = tokenizer("the cat sat on the [MASK].", return_tensors="pt")["input_ids"]
+head = guesser.cls.predictions
+print(head)
+with torch.no_grad():
+    found = guesser(ids_one, output_hidden_states=True)
+    bent = F.gelu(head.transform.dense(found.hidden_states[-1]))  # [1, 8, 384]
+    scored = head.transform.LayerNorm(bent) @ inside.weight.T + head.bias  # [1, 8, 30522]
+gap(scored, found.logits)
+
+# %% [markdown]
+# A dense layer, a GELU, a LayerNorm (the **transform**), then the tied matrix, and a bias for each word. The head for
+# next sentence prediction is simpler: one linear layer on the pooled vector, from 384 to 2 (section 6.13 uses it).
+#
+# A tied matrix gets a gradient from both ends:
+
+# %%
 mat = tokenizer.convert_tokens_to_ids("mat")
 loss = guesser(ids_one, labels=torch.where(ids_one == tokenizer.mask_token_id, mat, -100)).loss
 loss.backward()
@@ -973,7 +1042,7 @@ guesser.tie_weights()
 print("after tie_weights:", guesser.get_output_embeddings().weight is guesser.get_input_embeddings().weight)
 
 # %% [markdown]
-# Tie again after a replacement (`resize_token_embeddings` does both for you). The notes say that *all* pretrained
+# Tie again after a replacement (`resize_token_embeddings` does both for you). One reads that *all* pretrained
 # models of the library share these weights. Ask their configs, and a model:
 
 # %%
@@ -990,8 +1059,8 @@ tied
 
 # %% [markdown]
 # ## 6.13 What BERT is trained on
-# <!-- T108 -->
-# The notes say it in short: 15 % of the words are replaced by `[MASK]`, and 80 %. Before you run this: 80 % of what,
+# <!-- T108 T317 -->
+# In short one reads: 15 % of the words are replaced by `[MASK]`, and 80 %. Before you run this: 80 % of what,
 # and what happens to the rest? Measure the library's collator on a text of a hundred thousand equal tokens.
 
 # %%
@@ -1068,7 +1137,7 @@ out = both(**task, next_sentence_label=follows)
 word_loss = F.cross_entropy(out.prediction_logits.view(-1, len(tokenizer)), task["labels"].view(-1), ignore_index=-100)
 next_loss = F.cross_entropy(out.seq_relationship_logits, follows)
 assert abs(out.loss - (word_loss + next_loss)) < 1e-5
-[round(loss.item(), 3) for loss in (word_loss, next_loss, out.loss)]
+both.cls.seq_relationship, [round(loss.item(), 3) for loss in (word_loss, next_loss, out.loss)]
 
 # %% [markdown]
 # The sum of two cross-entropies, unweighted. Untrained, they are about ln 30,522 ≈ 10.3 and ln 2 ≈ 0.69: the words
@@ -1216,6 +1285,11 @@ collate = DataCollatorForLanguageModeling(letters, mlm_probability=0.2, seed=1)
 loader = torch.utils.data.DataLoader(reading, batch_size=80, shuffle=True, drop_last=True, collate_fn=collate)
 losses, examined = [], {0: F.cross_entropy(untrained, answers).item()}
 
+def examine(step):
+    """Note the loss on the stories that nobody trains on."""
+    examined[step] = F.cross_entropy(exam_logits(), answers).item()
+    print(f"step {step}: {examined[step]:.2f}", flush=True)
+
 # %%
 while len(losses) < STEPS:
     for drawn, _ in zip(loader, range(STEPS - len(losses))):
@@ -1228,7 +1302,7 @@ while len(losses) < STEPS:
         optimizer.zero_grad()
         losses.append(loss.item())
         if len(losses) % 50 == 0:
-            examined[len(losses)] = F.cross_entropy(exam_logits(), answers).item()
+            examine(len(losses))
 
 # %%
 figure, axes = plt.subplots()
@@ -1240,14 +1314,33 @@ axes.legend();
 
 # %% [markdown]
 # Look at the steep beginning: in some dozen steps the model learns which characters are frequent, and reaches the
-# dashed line. Everything **below** that line comes from the context. (The batches' loss lies lower than the exam's:
-# some of their characters are asked for but left in place, and those are easy.) Now the sentences again, and the whole
-# exam:
+# dashed line. Everything **below** that line comes from the context. The batches' loss lies lower than the exam's.
+# Before you run this: which two reasons can you think of? Take them apart, with the finished model:
+
+# %%
+def loss_of(rows, **recipe):
+    """Mean loss of the tiny BERT on these pieces, hidden by this recipe."""
+    hidden = DataCollatorForLanguageModeling(letters, seed=3, **recipe)(rows)
+    with torch.inference_mode():
+        return tiny.eval()(**hidden).loss.item()
+
+always = {"mask_replace_prob": 1.0, "random_replace_prob": 0.0}
+recipes = {"always [MASK], as in the exam": always, "80/10/10, as in the batches": {}}
+texts = {"unread stories": held_out, "stories that it has read": reading[: len(held_out)]}
+pd.DataFrame({name: {recipe: loss_of(rows, **how) for recipe, how in recipes.items()} for name, rows in texts.items()}).round(2)
+
+# %% [markdown]
+# Compare the rows: with BERT's recipe some characters are asked for but left in place, and those are easy. Compare the
+# columns: stories that it has read are easier than new ones. Both make the thin line lie lower. Now the sentences
+# again, and the whole exam:
 
 # %%
 final = exam_logits()
 assert examined[STEPS] < blind - 0.1 < blind < examined[0]
-pd.DataFrame({"before": before_training, "after": guesses()}, index=sentences)
+after_training = guesses()
+wanted = ["a", "e", "r", "g"]
+print("right at the first guess:", sum(guess.startswith(letter) for guess, letter in zip(after_training, wanted)), "of 4")
+pd.DataFrame({"before": before_training, "after": after_training}, index=sentences)
 
 # %%
 scores = {"untrained": right(untrained), "blind guess": right(blind_logits), "tiny BERT": right(final)}
@@ -1259,13 +1352,14 @@ axes.set(xlabel="hidden characters guessed right, %", title="It guesses better t
 
 # %% [markdown]
 # Compare the last two bars: the difference is what reading the neighbours is worth. The blind guess always says `_`,
-# the space. The tiny model has begun to spell, from both sides of the gap. BERT did nothing else, with far more text
-# and pieces of words to guess, which needs more than spelling.
+# the space. Four sentences are too few to judge by; over the whole exam the tiny model has learned something about
+# spelling, though it is far from being able to spell. BERT did nothing else, with far more text and pieces of words to
+# guess, which needs more than spelling.
 
 # %% [markdown]
 # ## 6.15 BERT as a decoder
 # <!-- T111 -->
-# The notes leave this part out: "BertModel can also be configured as a decoder". The class for it is `BertLMHeadModel`,
+# BERT can also be configured as a decoder. The class for it is `BertLMHeadModel`,
 # and one switch in the config, `is_decoder`, makes the mask causal. Before you run this: change the last word; which
 # vectors move?
 
@@ -1287,8 +1381,8 @@ lab.heatmap(torch.stack([moved_encoder > 1e-4, moved > 1e-4]), rows=["encoder", 
 # In the encoder all move, in the decoder only the last: no token sees what comes after it. The same weights can be
 # loaded in either mode.
 #
-# So a decoder can keep what it has computed. The notes guess that `past_key_values` holds "products of K and V, to make
-# cross-attention cheaper". Look inside:
+# So a decoder can keep what it has computed. One reads that `past_key_values` holds products of K and V, to make
+# cross-attention cheaper. Look inside:
 
 # %%
 with torch.inference_mode():
@@ -1312,7 +1406,7 @@ torch.equal(out, plain), tokenizer.decode(out[0])
 # With and without cache the same words. They make little sense: these weights learned to fill gaps with both sides in
 # view, not to go on. (It takes training to make a decoder of them.)
 #
-# Now **cross-attention**. The notes say that with `encoder_hidden_states` the layer does cross-attention *instead of*
+# Now **cross-attention**. One reads that with `encoder_hidden_states` the layer does cross-attention *instead of*
 # self-attention. Before you run this: what will the list of modules in a layer say?
 
 # %%
@@ -1343,8 +1437,177 @@ lab.heatmap(weights_on_source.round(decimals=2), rows=tokenizer.convert_ids_to_t
 # %% [markdown]
 # The columns of `[PAD]` are empty, in every row. The other weights are nearly equal: this decoder is untrained. Chapter
 # 01 showed a trained one.
+
+# %% [markdown]
+# ## 6.16 Ten years on: a layer of today
+# BERT's layer is nearly that of the first Transformer of 2017. What do language models use about ten years later?
+# SmolLM2 is one, with Llama's layer, thirty times. We take its first and leave the other 29 in the file. (The load
+# report would name them all; we ask it to be quiet.) Before you run this: which of BERT's tensors will you miss in the
+# list?
+
+# %%
+from transformers.utils import logging
+
+llm = lab.checkpoint("llm")
+llm_tokenizer = AutoTokenizer.from_pretrained(llm, revision=llm.revision)
+before = logging.get_verbosity()
+logging.set_verbosity_error()
+modern = AutoModel.from_pretrained(llm, revision=llm.revision, num_hidden_layers=1, dtype=torch.float32, attn_implementation="eager")
+logging.set_verbosity(before)
+modern = modern.eval().requires_grad_(False)
+llm_weights, settings = modern.state_dict(), modern.config
+{name: list(tensor.shape) for name, tensor in llm_weights.items()}
+
+# %% [markdown]
+# There is no table of positions and none of segments, no bias anywhere, and a norm has one vector where BERT's has two.
+# Keys and values are a third as wide as queries, and the feed-forward part has three matrices. One after the other, on
+# a short text:
+
+# %%
+text = "The bank was closed. We sat by the river."
+llm_ids = llm_tokenizer(text, return_tensors="pt")["input_ids"]  # [1, 11]
+x = llm_weights["embed_tokens.weight"][llm_ids]  # [1, 11, 576]
+block = modern.layers[0]
+
+def plain_linear(name, x):
+    return F.linear(x, llm_weights[f"{name}.weight"])  # no bias
+
+# %% [markdown]
+# **RMSNorm** leaves out the mean: it divides by the size, and has no shift. Before you run this: add 3 to all numbers
+# of a vector. Which of the two norms will notice?
+
+# %%
+def rms_norm(name, x):
+    size = (x.pow(2).mean(dim=-1, keepdim=True) + settings.rms_norm_eps).sqrt()  # [1, 11, 1]
+    return x / size * llm_weights[f"{name}.weight"]
+
+normed = rms_norm("layers.0.input_layernorm", x)  # [1, 11, 576]
+assert gap(normed, block.input_layernorm(x)) <= 1e-6
+noticed = {"LayerNorm": gap(F.layer_norm(x + 3, (576,)), F.layer_norm(x, (576,)))}
+noticed | {"RMSNorm": gap(rms_norm("layers.0.input_layernorm", x + 3), normed)}
+
+# %% [markdown]
+# LayerNorm takes the mean away, so it sees next to nothing of the 3; RMSNorm sees it. It is also done **before** the
+# block, on a branch: the stream of the residuals itself is never normalised until the end.
 #
+# **Rotary positions**: nothing is added to the words. In each layer, queries and keys are *turned*, number pairs like
+# the hand of a clock: token 0 not at all, token 1 by one step, token 2 by two. The first pairs turn fast, the last ones
+# slowly. Then comes the product of query and key. Before you run this: what will the score of two turned vectors depend
+# on?
+
+# %%
+tokens = llm_ids.shape[1]
+steps = settings.rope_parameters["rope_theta"] ** (-torch.arange(0, 64, 2) / 64)  # [32]: radians for each place
+turns = torch.arange(tokens)[:, None] * steps  # [11, 32]
+
+def rotate(x):  # [1, heads, tokens, 64]
+    """Turn pair (i, i + 32) of every vector by its token's angle."""
+    a, b = x[..., :32], x[..., 32:]
+    return torch.cat([a * turns.cos() - b * turns.sin(), b * turns.cos() + a * turns.sin()], dim=-1)
+
+# %%
+def to_heads(x):  # [1, 11, heads * 64] → [1, heads, 11, 64]
+    return x.view(1, tokens, -1, 64).transpose(1, 2)
+
+query, key, value = (to_heads(plain_linear(f"layers.0.self_attn.{part}_proj", normed)) for part in "qkv")
+print("queries", list(query.shape), "keys", list(key.shape), "values", list(value.shape))
+everywhere = query[:, :1, :1].expand(1, 1, tokens, 64)  # one and the same vector at all places
+turned = rotate(everywhere)[0, 0]  # [11, 64]
+lab.heatmap(turned @ turned.T, title="One vector at every place: only the distance counts", label="score")
+
+# %% [markdown]
+# Read along the diagonals: each has one value. The score depends on the **distance** of two tokens, not on their
+# places. So a text may stand anywhere. In section 6.2 BERT minded one place; move this one by a hundred:
+
+# %%
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+places = torch.arange(tokens)[None]
+library = apply_rotary_pos_emb(query, key, *modern.rotary_emb(x, places))
+assert gap(rotate(query), library[0]) <= 1e-5 and gap(rotate(key), library[1]) <= 1e-5  # numbers of about 10
+usual = modern(llm_ids).last_hidden_state
+f"moved by 100 places: {gap(modern(llm_ids, position_ids=places + 100).last_hidden_state, usual):.0e} of {usual.abs().max():.0f}"
+
+# %% [markdown]
+# Only rounding. And there is no table that ends at 512. (How far a model can still read *well* is another question: it
+# has seen no text longer than those of its training.)
+#
+# **Grouped heads**: you saw the shapes, nine heads of queries and three of keys and values. Each key head serves three
+# query heads. Before you run this: must it be repeated as 0 0 0 1 1 1 2 2 2 or as 0 1 2 0 1 2 0 1 2?
+
+# %%
+past = torch.ones(tokens, tokens).tril().bool()  # causal
+causal = torch.zeros(tokens, tokens).masked_fill(~past, torch.finfo(torch.float32).min)[None, None]  # [1, 1, 11, 11]
+
+def grouped_attention(key, value):
+    """Attention of nine query heads; key and value are [1, 9, 11, 64]."""
+    shares = (rotate(query) @ rotate(key).transpose(2, 3) / 8 + causal).softmax(dim=-1)  # [1, 9, 11, 11]
+    return plain_linear("layers.0.self_attn.o_proj", (shares @ value).transpose(1, 2).reshape(1, tokens, 576)), shares
+
+turned_by = modern.rotary_emb(x, places)
+library, library_shares = block.self_attn(normed, position_embeddings=turned_by, attention_mask=causal)
+
+# %%
+in_runs = grouped_attention(key.repeat_interleave(3, dim=1), value.repeat_interleave(3, dim=1))
+in_turn = grouped_attention(key.repeat(1, 3, 1, 1), value.repeat(1, 3, 1, 1))
+assert gap(in_runs[0], library) <= 1e-5 and gap(in_runs[1], library_shares) <= 1e-5
+print(f"000111222: {gap(in_runs[0], library):.0e}   012012012: {gap(in_turn[0], library):.0e}")
+bert_width, llm_width = 2 * model.config.hidden_size, 2 * 3 * 64
+f"kept for each past token and layer: BERT of {model.config.hidden_size} {bert_width} numbers, this one of 576 {llm_width}"
+
+# %% [markdown]
+# In runs. The wrong order gives no error, only wrong numbers. Twelve lines, and a decoder keeps a third of what nine
+# full heads would need. How do its maps look beside BERT's? The mean over all heads of the first layer, for the same
+# text:
+
+# %%
+bert_seen = lab.attention(model, tokenizer, text)
+llm_seen = lab.attention(modern, llm_tokenizer, text)
+figure, panels = plt.subplots(1, 2, figsize=(9.4, 4.4), layout="constrained")
+for axes, shares, names in zip(panels, (bert_seen.data["encoder"][0], in_runs[1][0]), (bert_seen.tokens["encoder"], llm_seen.tokens["decoder"])):
+    axes.imshow(shares.mean(dim=0), vmin=0, vmax=0.5)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(False)
+panels[0].set_title("BERT: both ways, [CLS] and [SEP]")
+panels[1].set_title("Ten years on: the past only");
+
+# %% [markdown]
+# Left, a full square with a token at each end that is no word. Right, a triangle: the first token can only look at
+# itself, and the text begins with its first word. (`Ġ` is how this tokenizer writes the space before a word.)
+#
+# **SwiGLU**: BERT widens, bends and narrows. Here two matrices widen. One of them is bent, by SiLU, x · sigmoid(x), and
+# acts as a **gate**: it multiplies the other, number by number. Then all pieces together, and the whole model of one
+# layer:
+
+# %%
+def swiglu(x):
+    gate = plain_linear("layers.0.mlp.gate_proj", x)  # [1, 11, 1536]
+    return plain_linear("layers.0.mlp.down_proj", gate * torch.sigmoid(gate) * plain_linear("layers.0.mlp.up_proj", x))
+
+attended = x + in_runs[0]  # [1, 11, 576]
+normed_again = rms_norm("layers.0.post_attention_layernorm", attended)
+assert gap(swiglu(normed_again), block.mlp(normed_again)) <= 1e-5
+finished = rms_norm("norm", attended + swiglu(normed_again))  # the last norm stands at the end of the stack
+assert gap(finished, usual) <= 1e-4  # numbers up to 34
+f"{gap(finished, usual):.0e}"
+
+# %% [markdown]
+# Equal. What has changed, and what has not:
+#
+# | part | BERT | this model |
+# | --- | --- | --- |
+# | norm | LayerNorm, after the sum | RMSNorm, before the block, and one at the end |
+# | places | a learned table, added once; 512 rows | queries and keys turned, in every layer |
+# | heads | each with keys and values of its own | three query heads share one of keys and values |
+# | feed-forward | widen, GELU, narrow | two that widen, one of them a gate with SiLU, narrow |
+# | biases | everywhere | none |
+#
+# The frame is the old one: attention, feed-forward, a residual around each. If you can read BERT, you can read this.
+
+# %% [markdown]
 # ## What changed since the notes
+# "The notes" are five study documents, mostly in Chinese, that this course grew out of.
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
@@ -1356,6 +1619,8 @@ lab.heatmap(weights_on_source.round(decimals=2), rows=tokenizer.convert_ids_to_t
 # | `position_embedding_type="relative_key"` | absolute positions only | hardly any checkpoint used the others |
 # | `gradient_checkpointing_enable()` | `activation_checkpointing_enable()` | a new name; the old one goes with version 6 |
 # | `PreTrainedModel` inherits `GenerationMixin` | only models that generate do | an encoder has no `generate` |
+# | `BERT_PRETRAINED_MODEL_ARCHIVE_MAP`, a list of addresses in the source | `from_pretrained("name")` | the Hub knows where a model lies |
+# | `transformers/modeling_bert.py` | `transformers/models/bert/modeling_bert.py` | each model has a folder of its own |
 # | `past_key_values` is a tuple of tuples | a `DynamicCache` or an `EncoderDecoderCache` | a cache is an object with methods |
 
 # %%
@@ -1379,6 +1644,12 @@ small.activation_checkpointing_enable()
 assert not isinstance(model, GenerationMixin) and isinstance(decoder, GenerationMixin)
 start.past_key_values.get_seq_length()
 
+# %%
+from transformers.models.bert import modeling_bert
+
+assert type(model).__module__ == modeling_bert.__name__ == "transformers.models.bert.modeling_bert"
+assert not [name for name in dir(modeling_bert) if name.endswith("ARCHIVE_MAP")]
+
 # %% [markdown]
 # ## Quiz
 
@@ -1398,5 +1669,7 @@ lab.quiz("06")
 #   letters learns the frequencies first and the context after that.
 # - As a decoder, BERT gets a causal mask and a cache of keys and values; cross-attention is added to self-attention,
 #   not put in its place.
+# - Today's layer has RMSNorm before the block, rotated queries and keys, few key-value heads for many query heads, and
+#   a gated feed-forward: by hand, on a language model's own weights, equal to the library's.
 #
 # Next: chapter 07, Model heads, puts something useful on top of these vectors.

@@ -111,8 +111,8 @@ def flow_snapshot_with_patterns():
     place = FOLDER / "local"
     snapshot_download("ada/model", local_dir=place, ignore_patterns=["*.bin", ".gitattributes"])
     found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
-    wanted = {"README.md", "config.json", "sub/weights.safetensors", "sub/x y#%é.txt"}
-    assert {path for path in found if not path.startswith(".cache")} == wanted
+    expected = {"README.md", "config.json", "sub/weights.safetensors", "sub/x y#%é.txt"}
+    assert {path for path in found if not path.startswith(".cache")} == expected
 
 
 def flow_an_interrupted_download_is_resumed():
