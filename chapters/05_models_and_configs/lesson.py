@@ -11,7 +11,7 @@
 # | draw the cache on disk and say what deleting a revision frees | | |
 # | say how `AutoModel` chooses its class, and teach it a class of your own | | |
 # | read a loading report: what is new, what is unused, and what to do | | |
-# | say what a weights file can do to your computer, and which format can't | | |
+# | say what a weights file can do to your computer, and read a file with four bits a weight | | |
 
 # %%
 import labs_utils as lab
@@ -44,9 +44,9 @@ encoder.hub_id
 
 # %% [markdown]
 # ## 5.1 What is in a config?
-# <!-- T080 -->
-# The notes print a `BertConfig` and add that the list is not complete: the rest is in its parent class. Before you run
-# this: how many of BERT's settings do you expect to be its own, and how many inherited?
+# <!-- T080 T314 -->
+# Print a `BertConfig`, and you don't see all of it: the rest is in its parent class. Before you run this: how many of
+# BERT's settings do you expect to be its own, and how many inherited?
 
 # %%
 config = BertConfig()
@@ -64,10 +64,9 @@ print(len(common), "that every config has:", ", ".join(sorted(common)), "\n")
 print("not printed above:", ", ".join(sorted(set(config.to_dict()) - shown)))
 
 # %% [markdown]
-# The notes are right that something is missing, but it is less than they feared. What you saw printed is
-# `to_diff_dict()`: the class's own settings, without what still has the value that every config starts with.
-# `to_dict()` is the whole. (The settings for text generation, which the parent class used to hold, now live in
-# `GenerationConfig`.)
+# What you saw printed is `to_diff_dict()`: the class's own settings, without what still has the value that every config
+# starts with. `to_dict()` is the whole. (The settings for text generation, which the parent class used to hold, now
+# live in `GenerationConfig`.)
 #
 # A config is data, with some manners. Before you run this: which of these four lines will complain?
 #
@@ -90,8 +89,27 @@ typo.num_layers, typo.num_hidden_layers
 # %% [markdown]
 # Types are checked at once, and what doesn't fit together when a model is built. The dangerous one is number 2: an
 # unknown name is **kept without a word**, because a custom model may need it. You asked for 3 layers and get 12. The
-# same happens to settings that have gone: the notes' config still has `position_embedding_type`, today's BERT stores it
-# and reads it nowhere.
+# same happens to settings that have gone: many configs still have `position_embedding_type`, which today's BERT stores
+# and no longer reads.
+#
+# Most settings are shapes. Two are not, and are easily overlooked. Before you run this: what do `initializer_range` and
+# `classifier_dropout` change in a model that was just built?
+
+# %%
+from transformers import BertForSequenceClassification
+
+little = {"vocab_size": 1000, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+little |= {"num_attention_heads": 2}
+for spread in (0.02, 0.5):
+    model = BertModel(BertConfig(**little, initializer_range=spread))
+    print(f"initializer_range={spread}: standard deviation", model.embeddings.word_embeddings.weight.std().item())
+for share in (None, 0.4):
+    model = BertForSequenceClassification(BertConfig(**little, classifier_dropout=share))
+    print(f"classifier_dropout={share}: the head's dropout is", model.dropout.p)
+
+# %% [markdown]
+# `initializer_range` is the standard deviation of the random numbers that a new model starts with. `classifier_dropout`
+# is the dropout in front of a classifier; `None` means *as in the rest of the model*, `hidden_dropout_prob`.
 #
 # Other classes use other names for the same thing. `attribute_map` translates, in both directions:
 
@@ -125,8 +143,8 @@ lab.check("5.1", changed)
 
 # %% [markdown]
 # ## 5.2 Counting parameters without a model
-# <!-- T080 T090 -->
-# The notes give `bert-base-uncased` 109,482,240 parameters and `distilbert-base-uncased` 66,362,880. You need neither
+# <!-- T080 T090 T314 -->
+# `bert-base-uncased` is said to have 109,482,240 parameters, and `distilbert-base-uncased` 66,362,880. You need neither
 # checkpoint to check that. On the **meta device** a tensor has a shape and no numbers, so building a model costs no
 # memory. `BertConfig()` and `DistilBertConfig()` describe exactly those two. Before you run this: what share of BERT's
 # parameters are word embeddings?
@@ -189,8 +207,23 @@ assert 109_482_240 - 66_362_880 == 6 * (attention + feed_forward) + pooler + T *
 embeddings, attention, feed_forward, pooler
 
 # %% [markdown]
-# The second assertion answers the notes' question what DistilBERT lacks: **six layers, the pooler, and the two type
-# embeddings**. Nothing else.
+# The second assertion says what DistilBERT lacks: **six layers, the pooler, and the two type embeddings**. Nothing
+# else. It was made by *distillation*: a small student learns to give the same probabilities as its teacher BERT, so it
+# learns from the teacher's doubts as well, and starts with every second layer of the teacher's. What does the student
+# save? Before you run this: the parameters fall by two fifths. By how much does the work for one text fall?
+
+# %%
+from torch.utils.flop_counter import FlopCounterMode
+
+work = {}
+for name, model in {"bert-base": bert, "distilbert": distilbert}.items():
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        model(torch.ones(1, 128, dtype=torch.long))  # a text of 128 tokens, in shapes only
+    work[name] = counter.get_total_flops()
+pd.DataFrame({"parameters": counts, "operations": work}).assign(share=lambda t: t["operations"] / max(work.values()))
+
+# %% [markdown]
+# By half: the embeddings, which both have, are looked up and cost no multiplications.
 #
 # The number of heads isn't in the formula. Before you run this: which field, doubled, makes the model grow most? Which
 # changes nothing?
@@ -343,10 +376,9 @@ with lab.expect_error(OSError):
 
 # %% [markdown]
 # ## 5.4 What `save_pretrained` writes
-# <!-- T084 -->
-# Two of the notes list what saving writes: one says `config.json` and `pytorch_model.bin`, the other `config.json` and
-# `model.safetensors`. They were written a year apart. Before you run this: which is it today, and where is the
-# vocabulary?
+# <!-- T084 T314 -->
+# Some tutorials say that saving writes `config.json` and `pytorch_model.bin`, others `config.json` and
+# `model.safetensors`. Before you run this: which is it today, and where is the vocabulary?
 
 # %%
 trained.save_pretrained("minilm")
@@ -360,11 +392,14 @@ for path in sorted(Path("minilm").iterdir()):
 import json
 
 saved = json.loads(Path("minilm/config.json").read_text("utf-8"))
+print("_name_or_path in the file:", "_name_or_path" in saved, "| in memory:", trained.name_or_path == encoder)
 {name: saved[name] for name in ("architectures", "model_type", "dtype", "transformers_version")}
 
 # %% [markdown]
 # The model writes two files, the tokenizer its own two beside them. Save both into one folder: neither is of use
-# without the other. `config.json` notes what was saved (`architectures`, `dtype`) and with which version.
+# without the other. `config.json` notes what was saved (`architectures`, `dtype`) and with which version. Where the
+# model came from, which older versions wrote as `_name_or_path`, is no longer in the file; only the model in memory
+# knows.
 #
 # Is it the same model? And the old format, can you still ask for it?
 
@@ -401,9 +436,10 @@ by_hand = torch.from_numpy(np.frombuffer(raw, dtype=np.float32).copy())
 torch.equal(by_hand, trained.embeddings.LayerNorm.bias)
 
 # %% [markdown]
-# One of the notes says that safetensors uses *compression* to make tensors smaller. You have just read the numbers with
-# `frombuffer`: they are the same bytes as in memory, not compressed at all. That is what makes the file fast to open,
-# and lets a program read one tensor without reading the rest.
+# One reads that safetensors uses *compression* to make tensors smaller, or that it is a format *for mobile devices*.
+# You have just read the numbers with `frombuffer`: they are the same bytes as in memory, not compressed, and with
+# nothing in them that asks for one kind of device. That is what makes the file fast to open, and lets a program read
+# one tensor without reading the rest.
 
 # %%
 numbers = sum(parameter.numel() * parameter.element_size() for parameter in trained.parameters())
@@ -450,7 +486,7 @@ lab.check("5.3", tensors_of)
 
 # %% [markdown]
 # ## 5.5 Where `from_pretrained` looks
-# <!-- T085 -->
+# <!-- T085 T315 -->
 # `from_pretrained` takes a name. If a **folder** of that name exists, it is read. If not, the name is taken for an id
 # on the Hub: the library looks into its cache, and asks the Hub. Without a network the Hub can't answer. Before you run
 # this: which error do you expect for a model that you never downloaded?
@@ -460,9 +496,8 @@ with lab.expect_error(OSError):
     AutoModel.from_pretrained("google-bert/bert-base-cased", cache_dir="empty", local_files_only=True)
 
 # %% [markdown]
-# This is the error that the notes meet in *"without a network, reading the model fails"*. The message says it all: no
-# connection, **and** not in the cache. `local_files_only=True` is how you ask for it on purpose; in this workbook's
-# offline mode every call behaves so. There are three cures.
+# The message says it all: no connection, **and** not in the cache. `local_files_only=True` is how you ask for it on
+# purpose; in this workbook's offline mode every call behaves so. There are three cures.
 #
 # **Cure 1: a local folder.** Someone with a network downloads the files; you give the folder's path. It needs no cache
 # and no id:
@@ -471,21 +506,45 @@ with lab.expect_error(OSError):
 type(AutoModel.from_pretrained("minilm")).__name__, type(AutoTokenizer.from_pretrained("minilm")).__name__
 
 # %% [markdown]
+# You will also meet recipes that name single **files** instead of the folder. Before you run this: which of these four
+# lines work today?
+
+# %%
+from transformers import BertTokenizer
+
+tokenizer.backend_tokenizer.model.save(".")  # a bare vocab.txt, as old checkpoints have it
+from_file = BertConfig.from_json_file("minilm/config.json")
+also_from_file = AutoConfig.from_pretrained("minilm/config.json")
+from_weights = BertModel.from_pretrained("minilm/model.safetensors", config=from_file)
+from_vocabulary = BertTokenizer.from_pretrained("vocab.txt")
+assert torch.equal(from_weights.pooler.dense.weight, trained.pooler.dense.weight)
+from_file.hidden_size, type(also_from_file).__name__, len(from_vocabulary)
+
+# %%
+with lab.expect_error(OSError):
+    BertModel.from_pretrained("minilm/model.safetensors")
+
+# %% [markdown]
+# All four. But a weights file alone is not enough: without `config=` its bytes are taken for a config. (And a bare
+# `vocab.txt` doesn't say whether it is cased: chapter 04.) The folder is shorter, and can't lose a part.
+#
 # **Cure 2: a cache that is filled already**, on your disk or copied from a colleague's, named by `cache_dir` (or for
 # all programs by the variable `HF_HOME`).
 #
 # **Cure 3: another server.** `HF_ENDPOINT` names the address that the library asks instead of the Hub: a mirror in your
 # company, in your country, or on your own computer. (In this workbook, `LABS_MODE=hub` goes to the real one.)
 #
-# Run both at once: build a mirror that hands out files of this folder, and let the library fill a cache from it. Here
-# is what such a server must know.
+# Run both at once: build a mirror that hands out files of this folder, and let the library fill a cache from it. What
+# must such a server know? It is asked for a file of a repository at a revision, and sometimes for a description of the
+# repository. It must also say **no** in the right words: the library asks for files that may not be there.
 
 # %%
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-shelf = {}  # "owner/name/resolve/revision" → (commit, folder)
+shelf = {}  # (owner/name, revision) → (commit, folder)
+asked = []  # every request
 
 def blob_name(data: bytes) -> str:
     """How the Hub names a file's content: Git's own hash, or the sha256 of a large file."""
@@ -496,12 +555,25 @@ def blob_name(data: bytes) -> str:
 # %% tags=["long"] why="the whole mirror is the lesson"
 class Mirror(BaseHTTPRequestHandler):
     def do_GET(self):
-        place, _, name = self.path.strip("/").rpartition("/")  # owner/name/resolve/revision, and the file
-        commit, folder = shelf[place]
-        data = Path(folder, name).read_bytes()
-        self.send_response(200)
-        headers = {"ETag": f'"{blob_name(data)}"', "X-Repo-Commit": commit, "Content-Length": str(len(data))}
-        for header in headers.items():
+        asked.append(self.command + " " + self.path.partition("?")[0])
+        repo, _, rest = self.path.strip("/").removeprefix("api/models/").partition("/resolve/")
+        repo = "/".join(repo.split("/")[:2])
+        revision, _, name = rest.partition("/")
+        commit, folder = shelf.get((repo, revision or "main"), (None, ""))
+        file = Path(folder, name)
+        if commit is None:
+            self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+        elif self.path == f"/api/models/{repo}":
+            self.answer(200, json.dumps({"id": repo, "sha": commit}).encode(), {})
+        elif name and file.is_file():
+            data = file.read_bytes()
+            self.answer(200, data, {"ETag": f'"{blob_name(data)}"', "X-Repo-Commit": commit})
+        else:
+            self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+
+    def answer(self, status: int, data: bytes, headers: dict[str, str]):
+        self.send_response(status)
+        for header in (headers | {"Content-Length": str(len(data))}).items():
             self.send_header(*header)
         self.end_headers()
         if self.command == "GET":  # HEAD asks for the headers only
@@ -511,9 +583,9 @@ class Mirror(BaseHTTPRequestHandler):
     log_message = lambda self, *_: None
 
 # %% [markdown]
-# That is a mirror: three headers and the bytes. `publish` puts a folder on its shelf, under a commit id that is
-# computed from the files, much as Git does it. The client must be a **new process**, because `HF_ENDPOINT` is read
-# once, when the library is imported.
+# That is a mirror: a few headers, the bytes, and two ways to say *not found*. `publish` puts a folder on its shelf,
+# under a commit id that is computed from the files, much as Git does it. The client must be a **new process**, because
+# `HF_ENDPOINT` is read once, when the library is imported.
 
 # %%
 import subprocess
@@ -526,7 +598,7 @@ def publish(repo: str, folder: str) -> str:
     """Put `folder` on the mirror's shelf as the newest commit of `repo`; return the commit id."""
     content = {path.name: blob_name(path.read_bytes()) for path in sorted(Path(folder).iterdir())}
     commit = hashlib.sha1(json.dumps(content).encode()).hexdigest()
-    shelf[f"{repo}/resolve/main"] = shelf[f"{repo}/resolve/{commit}"] = (commit, folder)
+    shelf[repo, "main"] = shelf[repo, commit] = (commit, folder)
     return commit
 
 # %%
@@ -536,12 +608,12 @@ for name in sys.argv[2:]:
     huggingface_hub.hf_hub_download(sys.argv[1], name, cache_dir="cache")
 """
 
-at_mirror = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+at_mirror = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "DISABLE_SAFETENSORS_CONVERSION": "1"}
 at_mirror |= {"HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
-def download(repo: str, names: list[str]) -> None:
+def download(repo: str, names: list[str], code: str = client) -> None:
     """Let a new process download files of `repo` from the mirror into the folder "cache"."""
-    command = [sys.executable, "-c", client, repo, *names]
+    command = [sys.executable, "-c", code, repo, *names]
     subprocess.run(command, env=os.environ | at_mirror, check=True, capture_output=True)
 
 # %%
@@ -553,8 +625,9 @@ torch.equal(by_id.pooler.dense.weight, trained.pooler.dense.weight)
 
 # %% [markdown]
 # The model came by its id, at a revision, with no network: cure 3 filled the cache, cure 2 read it. `revision` may be a
-# commit, a branch or a tag. A commit is the safe choice, because nobody can move it; that's why this workbook pins one
-# in every call. What isn't in the cache is an error again, also when it's only another revision:
+# commit, a branch or a tag. A commit is the safe choice, because nobody can move it; that's why this workbook's
+# checkpoints carry one, and the calls that may go to the Hub pass it along. What isn't in the cache is an error again,
+# also when it's only another revision:
 
 # %%
 with lab.expect_error(OSError):
@@ -562,27 +635,26 @@ with lab.expect_error(OSError):
 type(AutoTokenizer.from_pretrained("workbook/minilm", **where)).__name__
 
 # %% [markdown]
-# The notes also say that `from_pretrained(name)` downloads on *every* run, and that `cache_dir` is what makes it look
-# on the disk first. Count what the mirror is asked when a second process wants the same files:
+# One also reads that `from_pretrained(name)` downloads on *every* run, and that `cache_dir` is what makes it look on
+# the disk first. Now a new process calls the **real** `from_pretrained`, by id, with the mirror as its Hub. Before you
+# run this: what will the mirror be asked, and how many of the model's 91 MB will it send?
 
 # %%
-asked = []
+loader = """
+import sys, transformers
+transformers.AutoModel.from_pretrained(sys.argv[1], cache_dir="cache")
+"""
 
-class Counting(Mirror):
-    def do_GET(self):
-        asked.append(self.command)
-        super().do_GET()
-
-    do_HEAD = do_GET
-
-server.RequestHandlerClass = Counting
-download("workbook/minilm", os.listdir("minilm"))
-pd.Series(asked).value_counts()
+asked.clear()
+download("workbook/minilm", [], loader)
+print("files sent:", [request for request in asked if request.startswith("GET") and "/resolve/" in request])
+pd.Series(asked).str.replace(first, "<commit>").value_counts().to_frame("times")
 
 # %% [markdown]
-# Only `HEAD`, once for each file: *"is it still the same?"* No `GET`, no bytes. The cache is used always; `cache_dir`
-# merely says **where** it is. (Its usual place is a folder in your home; the old `…/huggingface/transformers` that one
-# of the notes names is now `…/huggingface/hub`.)
+# No file at all. It asks for the description of the repository, which names the newest commit; for that commit the
+# cache has everything. It only goes on to ask for a file that isn't there, `adapter_config.json`: the library always
+# looks whether a model is an adapter. So the cache is used always; `cache_dir` merely says **where** it is. (Its usual
+# place is a folder in your home; the old `…/huggingface/transformers` is now `…/huggingface/hub`.)
 
 # %%
 from huggingface_hub import constants
@@ -613,23 +685,25 @@ home = Path("cache", "models--workbook--minilm")
 tree(home)
 
 # %% [markdown]
-# Four files, nine entries, in three folders:
+# Four files, and a good deal more, in four folders:
 #
 # - **blobs**: the contents, each under the hash of its bytes. A small file has Git's hash (40 characters), a large one
 #   its sha256 (64).
 # - **refs**: a small file for each branch or tag that you asked for; in it stands a commit id.
 # - **snapshots**: a folder for each commit. It holds no data, only links with the real names that point into `blobs`.
+# - **.no_exist**: empty files with the names of what the server does *not* have. Without a network the library then
+#   knows that there is nothing to look for.
 #
-# The notes call the names of the snapshots *md5 strings*. Count the one that they list themselves: an md5 has 32
-# characters, it has 40. On the Hub they are **Git commit ids** (our mirror makes its own in the same form). The notes
-# also copy files out of `blobs` one by one and give them their names back by hand. You need not: the snapshot is a
+# The names of the snapshots are sometimes called *md5 strings*. Count one, GPT-2's: an md5 has 32 characters, it
+# has 40. On the Hub they are **Git commit ids** (our mirror makes its own in the same form). And some tutorials
+# copy files out of `blobs` one by one and give them their names back by hand. You need not: the snapshot is a
 # complete folder with the right names.
 
 # %%
 snapshot = home / "snapshots" / first
-assert (home / "refs" / "main").read_text() == first
-in_the_notes = "607a30d783dfa663caf39e06633721c8d4cfcd7e"  # a snapshot of GPT-2
-assert len(in_the_notes) == len(first) == 40 and len(hashlib.md5(b"any bytes").hexdigest()) == 32
+assert (home / "refs" / "main").read_text() in [path.name for path in (home / "snapshots").iterdir()]
+of_gpt2 = "607a30d783dfa663caf39e06633721c8d4cfcd7e"  # a commit on the Hub
+assert len(of_gpt2) == len(first) == 40 and len(hashlib.md5(b"any bytes").hexdigest()) == 32
 assert snapshot.joinpath("config.json").read_bytes() == Path("minilm/config.json").read_bytes()
 type(AutoModel.from_pretrained(str(snapshot))).__name__
 
@@ -696,8 +770,8 @@ tree(home)
 # deletes; `execute` does it. Deleting the old version freed its one config, because every other blob is still in use.
 # The command line has the same tools: `hf cache ls` and `hf cache rm`.
 #
-# If you want plain files, ask for them: `local_dir=` writes a folder without blobs and links. (The notes'
-# `local_dir_use_symlinks=False` is gone: with `local_dir` there are never links.)
+# If you want plain files, ask for them: `local_dir=` writes a folder without blobs and links. (The argument
+# `local_dir_use_symlinks` of many tutorials is gone: with `local_dir` there are no links.)
 
 # %%
 import inspect
@@ -756,8 +830,8 @@ lab.check("5.5", freed)
 
 # %% [markdown]
 # ## 5.7 How `AutoModel` decides
-# <!-- T082 -->
-# One of the notes draws the decision: read `config.json`; if it has an `auto_map`, load the class named there;
+# <!-- T082 T316 -->
+# The decision is often drawn like this: read `config.json`; if it has an `auto_map`, load the class named there;
 # otherwise load the built-in class that **`architectures`** names. The first half is nearly right. Test the second
 # half. Before you run this: the small BERT's folder says `"architectures": ["BertModel"]`. What will `AutoModel` make
 # of it if you write `GPT2LMHeadModel` there?
@@ -781,12 +855,15 @@ for changes in experiments:
 for changes in ({"model_type": None}, {"model_type": "zebra"}):
     with lab.expect_error(ValueError):
         AutoModel.from_pretrained(with_config("small", "changed", **changes))
+named = BertModel.from_pretrained("changed")  # the config still says zebra
+torch.equal(named.pooler.dense.weight, small_bert.pooler.dense.weight)
 
 # %% [markdown]
 # The correct statement: **`model_type` decides.** It gives the config class, and each Auto class has a table from
 # config class to model class. `architectures` is a note of what was saved; you may change or remove it, and `AutoModel`
 # gives the same class. (It is looked at only where a table offers several classes for one config.) Change `model_type`
-# and you get another architecture; remove it and nothing can be loaded.
+# and you get another architecture; remove it, and `AutoModel` has nothing to go by. The files are still good: whoever
+# names the class, as the last two lines do with `BertModel`, gets all the weights, zebra or not.
 #
 # Here is the whole way, with the library's own tables:
 
@@ -798,6 +875,19 @@ for model_type in ("bert", "distilbert", "gpt2", "t5"):
     chosen = [table[kind].__name__ for table in (MODEL_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING)]
     print(f"{model_type:10} → {kind.__name__:16} → {chosen[0]:15} or, with a classifier, {chosen[1]}")
 print(len(CONFIG_MAPPING.keys()), "model types are built in")
+
+# %% [markdown]
+# A walk through the library's source from 2020 prints this table in full. Before you run this: of its 23 model types,
+# how many are still there?
+
+# %%
+in_2020 = "retribert t5 mobilebert distilbert albert camembert xlm-roberta marian mbart bart reformer longformer"
+in_2020 += " roberta flaubert bert openai-gpt gpt2 transfo-xl xlnet xlm ctrl electra encoder-decoder"
+gone = [model_type for model_type in in_2020.split() if model_type not in CONFIG_MAPPING]
+print(len(in_2020.split()), "then,", len(CONFIG_MAPPING.keys()), "today; gone:", gone)
+
+# %% [markdown]
+# Two were removed, and hundreds were added. The idea of the table has stayed what it was.
 
 # %% [markdown]
 # ### Exercise 5.6
@@ -833,9 +923,9 @@ lab.check("5.6", decide)
 
 # %% [markdown]
 # ## 5.8 An architecture of your own
-# <!-- T082 -->
-# The library doesn't know your architecture. How can `AutoModel` load it, as it loads ChatGLM in the notes? The model's
-# **folder brings its code along**. Write a model with no attention at all: its answer is the mean of the word
+# <!-- T082 T315 -->
+# The library doesn't know your architecture. How can `AutoModel` load it all the same? The model's **folder brings its
+# code along**. Write a model with no attention at all: its answer is the mean of the word
 # embeddings. Before you run this: when you load it later, will Python run the file, or only read it?
 
 # %% tags=["long"] why="the whole file of an architecture is the lesson"
@@ -903,10 +993,48 @@ type(strange).__name__, type(strange).__module__.split(".")[0]
 # Refused first, then loaded, with the same weights and the same output. And the line `modeling_bag.py is running`
 # appeared: **loading runs the file**, with all your rights. It could print, and it could as well read your letters. So
 # look at the code first, and pin the `revision`: what you read should be what you run. Without the argument the library
-# *asks* you, and waits; in a script, say `False`.
+# *asks* you, and waits a quarter of a minute; who says nothing gets a `ValueError`. In a script, say `False`.
+
+# %%
+from transformers import dynamic_module_utils
+
+print("seconds to answer:", dynamic_module_utils.TIME_OUT_REMOTE_CODE)
+elsewhere = {"AutoConfig": "bag--modeling_bag.BagConfig", "AutoModel": "bag--modeling_bag.BagModel"}
+with_config("bag", "bag-light", auto_map=elsewhere)
+Path("bag-light/modeling_bag.py").unlink()  # no code in this folder
+print(sorted(path.name for path in Path("bag-light").iterdir()))
+type(AutoModel.from_pretrained("bag-light", trust_remote_code=True)).__name__
+
+# %% [markdown]
+# `bag-light` has no code, and yet its class was found. The `--` in its `auto_map` does it: before it stands the folder
+# or the repository where the code is, behind it file and class. So many checkpoints can share one piece of code, and
+# what you have to read before you trust it is over there.
 #
-# The order of the notes' picture needs one more correction. Before you run this: a folder has an `auto_map` **and** a
-# `model_type` that the library knows. Which one wins?
+# A **tokenizer** can bring code in the same way. Its `auto_map` is in `tokenizer_config.json`:
+
+# %%
+calm_code = '''
+from transformers import BertTokenizer
+
+class CalmTokenizer(BertTokenizer):
+    def __call__(self, text, *others, **options):
+        return super().__call__(text.rstrip("!"), *others, **options)
+'''
+Path("tokenization_calm.py").write_text(calm_code, "utf-8")
+CalmTokenizer = importlib.import_module("tokenization_calm").CalmTokenizer
+CalmTokenizer.register_for_auto_class("AutoTokenizer")
+CalmTokenizer(vocab=tokenizer.get_vocab()).save_pretrained("calm")
+json.loads(Path("calm/tokenizer_config.json").read_text("utf-8"))["auto_map"]
+
+# %%
+with lab.expect_error(ValueError):
+    AutoTokenizer.from_pretrained("calm", trust_remote_code=False)
+calm = AutoTokenizer.from_pretrained("calm", trust_remote_code=True)
+type(calm).__name__, calm.decode(calm("What a hotel!!!")["input_ids"])
+
+# %% [markdown]
+# Now the order of the drawing in section 5.7. Before you run this: a folder has an `auto_map` **and** a `model_type`
+# that the library knows. Which one wins?
 
 # %%
 with_config("small", "both", auto_map={"AutoModel": "modeling_bag.BagModel"})
@@ -921,7 +1049,7 @@ for trust in (None, False, True):
 # %% [markdown]
 # ## 5.9 A task that the model can't do
 # <!-- T083 -->
-# One of the notes asks BERT to classify images, and promises an error. Before you run this: will it come before or
+# Ask BERT to classify images, and you expect an error. Before you run this: will it come before or
 # after the weights are read?
 
 # %%
@@ -949,7 +1077,7 @@ lab.heatmap(possible, rows=list(kinds), columns=tasks, title=title)
 
 # %% [markdown]
 # ## 5.10 The loading report
-# <!-- T088 -->
+# <!-- T088 T316 -->
 # BERT **can** classify sentences. But our file comes from a model without a classifier. Before you run this: what will
 # the library put where the file has nothing?
 
@@ -960,7 +1088,7 @@ transformers.logging.set_verbosity_warning()  # show the reports again
 classifier = AutoModelForSequenceClassification.from_pretrained("minilm", num_labels=2)
 
 # %% [markdown]
-# The notes quote this warning in its old words: *"Some weights … were not initialized … you should probably TRAIN this
+# Tutorials quote this warning in its old words: *"Some weights … were not initialized … you should probably TRAIN this
 # model"*. Today it is a table, and **MISSING** is the word for it. What does it mean to have an untrained classifier?
 # Ask six of them about the same sentence:
 
@@ -973,7 +1101,7 @@ for _ in range(6):
     with torch.inference_mode():
         opinions.append(model(**praise).logits.softmax(dim=-1)[0, 1].item())
     same_encoder.append(torch.equal(model.bert.pooler.dense.weight, trained.pooler.dense.weight))
-assert all(same_encoder)
+print("the encoder is the file's, each time:", all(same_encoder))
 
 # %%
 figure, axes = plt.subplots(figsize=(7.2, 2.2))
@@ -984,10 +1112,24 @@ axes.set(xticks=range(1, 7), xlabel="load number", ylabel="P(label 1)")
 axes.set_title("One file, one sentence, six loads, six answers: the head is random");
 
 # %% [markdown]
-# Each dot is a fresh load of the same file. The encoder is the same each time, the classifier is drawn anew, and all
-# answers are near one half: it knows nothing. MISSING on a **head** is normal, and means *train me*. (One of the notes
-# counts four such tensors of DistilBERT as "three layers". They are two: `pre_classifier` and `classifier`, each with a
-# weight and a bias.)
+# Each dot is a fresh load of the same file. The encoder is the file's each time, the classifier is drawn anew, and all
+# answers are near one half: it knows nothing. MISSING on a **head** is normal, and means *train me*. (So it is wrong
+# that `AutoModelForSequenceClassification` starts from random weights and only `AutoModel` from the checkpoint's. Both
+# take all that the file has.)
+#
+# DistilBERT's report is a famous one: four names, which one tutorial calls *three untrained layers*. Before you run
+# this: how many layers are they?
+
+# %%
+from transformers import DistilBertForSequenceClassification
+
+DistilBertModel(DistilBertConfig(vocab_size=100, dim=32, hidden_dim=64, n_layers=2, n_heads=2)).save_pretrained("distil")
+with_head, info = DistilBertForSequenceClassification.from_pretrained("distil", output_loading_info=True)
+print(sorted(info["missing_keys"]))
+dict(list(with_head.named_children())[1:])
+
+# %% [markdown]
+# Two: `pre_classifier` and `classifier`, each with a weight and a bias. (The dropout behind them has nothing to learn.)
 #
 # There are three kinds of entries. To count them, ask for the report as data, with `output_loading_info=True`.
 
@@ -1015,13 +1157,14 @@ counted
 
 # %%
 axes = counted[::-1].plot.barh(stacked=True, color=["#0072B2", "#E69F00", "#BBBBBB"], figsize=(8.4, 3.2))
-axes.set(xlabel="tensors", title="A few new tensors are a head; nearly all new is the wrong architecture")
+axes.set(xlabel="tensors", title="A few new tensors are a head; hardly any from the file is the wrong architecture")
 axes.legend(loc="upper right", frameon=True);
 
 # %% [markdown]
-# Look for orange. In the middle rows it is a sliver: a head. In the last row almost everything is orange: the names in
-# a BERT file and in a DistilBERT model differ, so a random model comes out, **without an error**. The report is the
-# only thing that tells you. Read it every time:
+# Look for orange, what is new. In the middle rows it is a sliver: a head. In the last row there is hardly any blue: all
+# the model's layers are orange, and beside them, in grey, lies nearly all of the file, unused. The names in a BERT file
+# and in a DistilBERT model differ, so a random model comes out, **without an error**. The report is the only thing that
+# tells you. Read it every time:
 #
 # | in the report | which | why | what to do |
 # | --- | --- | --- | --- |
@@ -1034,13 +1177,14 @@ axes.legend(loc="upper right", frameon=True);
 with lab.expect_error(RuntimeError):
     AutoModelForSequenceClassification.from_pretrained("classifier", num_labels=5)
 
-story, auto = lab.checkpoint("generator"), transformers.AutoModelForCausalLM
-teller, info = auto.from_pretrained(story, revision=story.revision, output_loading_info=True)
-print("missing:", info["missing_keys"], "| tied:", teller.lm_head.weight is teller.transformer.wte.weight)
+llm, auto = lab.checkpoint("llm"), transformers.AutoModelForCausalLM
+talker, info = auto.from_pretrained(llm, revision=llm.revision, output_loading_info=True)
+print("missing:", info["missing_keys"], "| tied:", talker.lm_head.weight is talker.model.embed_tokens.weight)
+talker = None  # half a gigabyte that isn't needed any more
 
 # %% [markdown]
-# The last line shows an exception: GPT-2's file has no `lm_head.weight`, and yet nothing is missing. Its output layer
-# **is** its embedding matrix (the weights are tied), so it needs no place of its own in the file.
+# The last line shows an exception, our chat model: its file has no `lm_head.weight`, and yet nothing is missing. Its
+# output layer **is** its embedding matrix (the weights are tied), so it needs no place of its own in the file.
 #
 # ### Exercise 5.7
 # Write `loading_report(model, file)`: both arguments map the names of tensors to their shapes, as tuples. Return a dict
@@ -1069,11 +1213,11 @@ lab.check("5.7", loading_report)
 # %% [markdown]
 # ## 5.11 Looking inside: hidden states and attentions
 # <!-- T087 -->
-# A config can also ask a model for more output. The notes set `output_hidden_states` and `output_attentions`. Our
-# encoder has 6 layers. Before you run this: how many hidden states will you get, and how many attentions?
+# A config can also ask a model for more output, with `output_hidden_states` and `output_attentions`. Our encoder has 6
+# layers. Before you run this: how many hidden states will you get, and how many attentions?
 
 # %%
-options = {"output_hidden_states": True, "output_attentions": True, "attn_implementation": "eager"}
+options = {"output_hidden_states": True, "output_attentions": True}
 open_model = AutoModel.from_pretrained("minilm", **options)
 text = tokenizer("time flies like an arrow", return_tensors="pt")
 with torch.inference_mode():
@@ -1098,14 +1242,21 @@ lab.heatmap(staying, **names, title=title, label="cosine similarity")
 # less and less about the word alone, and more about the sentence. (`[CLS]` is no word, and stays where it is for
 # longer.)
 #
-# Why `attn_implementation="eager"`? The default, `sdpa`, computes attention in one fused step and never has the
-# weights. Ask it for them, and you get nothing (and a warning, if warnings are on):
+# There is a catch with attentions. The default way to compute them, `sdpa`, is one fused step and never has the
+# weights. Here are two ways to ask for them: when you **load** the model, as above, or in a single **call**. Before you
+# run this: will both give six?
 
 # %%
 with torch.inference_mode():
-    fused = trained(**text, output_attentions=True)
-same = torch.allclose(fused.last_hidden_state, output.last_hidden_state, atol=1e-4)  # another order of sums
-print("sdpa gives", fused.attentions, "and the same vectors:", same)
+    fused = trained(**text, output_attentions=True)  # loaded as usual, asked in the call
+print("asked in the call:", trained.config._attn_implementation, "→", fused.attentions)
+print("asked at loading: ", open_model.config._attn_implementation, "→", len(output.attentions), "attentions")
+torch.allclose(fused.last_hidden_state, output.last_hidden_state, atol=1e-4)  # another order of sums
+
+# %% [markdown]
+# Asked at loading, the library switches to `eager`, the step-by-step way, and you get them. Asked in the call it is too
+# late to switch: you get an **empty tuple** (and a warning, if warnings are on). The vectors are the same in both. To
+# be sure, load with `attn_implementation="eager"`.
 
 # %% [markdown]
 # ## 5.12 dtype and device
@@ -1115,10 +1266,10 @@ print("sdpa gives", fused.attentions, "and the same vectors:", same)
 
 # %%
 kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-copies = {name: AutoModel.from_pretrained("minilm", dtype=dtype) for name, dtype in kinds.items()}
 exact = similarities(trained)
 rows = {}
-for name, model in copies.items():
+for name, dtype in kinds.items():
+    model = AutoModel.from_pretrained("minilm", dtype=dtype)
     change = (similarities(model).float() - exact).abs().max().item()
     rows[name] = {"MiB": model.get_memory_footprint() / 2**20, "largest change of a similarity": change}
 memory = pd.DataFrame(rows).T
@@ -1143,14 +1294,13 @@ assert memory["largest change of a similarity"].max() < 0.01  # bfloat16 writes 
 # loading with `.to`, or while loading with `device_map`.
 
 # %%
-copies["bfloat16"].save_pretrained("half")
+AutoModel.from_pretrained("minilm", dtype=torch.bfloat16).save_pretrained("half")
 print("the config says", AutoConfig.from_pretrained("half").dtype)
 print("without dtype= it is", AutoModel.from_pretrained("half").dtype)
 placed = AutoModel.from_pretrained("half", dtype=torch.float32, device_map="cpu")
 print(placed.dtype, placed.device, "| the fastest device here:", lab.device())
 placed = placed.to(lab.device())
 share = Path("half/model.safetensors").stat().st_size / Path("minilm/model.safetensors").stat().st_size
-del copies, placed  # three models' worth of memory
 f"the file in bfloat16 has {share:.2f} of the size"
 
 # %% [markdown]
@@ -1160,8 +1310,9 @@ f"the file in bfloat16 has {share:.2f} of the size"
 # %% [markdown]
 # ## 5.13 Ten architectures, one loop
 # <!-- T089 -->
-# One of the notes runs ten architectures in one loop: the same three lines for each, only the names change. Nine of
-# them are still here. Before you run this: guess which of the ten has gone, and which default model is the largest.
+# An old example of the library's runs ten architectures in one loop: the same three lines for each, only the names
+# change. Nine of them are still here. Before you run this: guess which of the ten has gone, and which default model is
+# the largest.
 
 # %%
 loop = {
@@ -1248,7 +1399,7 @@ families = {
 }
 
 # %% [markdown]
-# Now the loop of the notes. The sizes go by **one** set of names for all ten, thanks to `attribute_map`. The full size
+# Now the loop. The sizes go by **one** set of names for all ten, thanks to `attribute_map`. The full size
 # is counted on the meta device, from the default config.
 
 # %%
@@ -1295,8 +1446,8 @@ f"{published.num_parameters():,}"
 # %% [markdown]
 # ## 5.14 A model without its Python: trace and export
 # <!-- T092 -->
-# One of the notes loads models with `torchscript=True` and traces them, to run them where there is no Python. Before
-# you run this: does the flag still exist? And must a traced model get inputs of the length that it was traced with?
+# Older code loads models with `torchscript=True` and traces them, to run them where there is no Python. Before you run
+# this: does the flag still exist? And must a traced model get inputs of the length that it was traced with?
 
 # %%
 import warnings
@@ -1368,7 +1519,7 @@ with torch.inference_mode():
 assert (from_export - reference).abs().max() < 1e-4
 with lab.expect_error(AssertionError):
     export(small_bert, (torch.ones(2, 5, dtype=int),)).module()(torch.ones(3, 9, dtype=int))
-del traced, loaded, exported, program  # each holds the weights once more
+traced = loaded = exported = program = plain = None  # each holds the weights once more
 
 # %% [markdown]
 # The exported program is one file with weights and graph. It says which dimensions are free: with `Dim` for batch and
@@ -1378,7 +1529,7 @@ del traced, loaded, exported, program  # each holds the weights once more
 # %% [markdown]
 # ## 5.15 What a weights file can do to you
 # <!-- T093 -->
-# `pytorch_model.bin`, the format in most of the notes, is a Python **pickle**. A pickle is not data, but a small
+# `pytorch_model.bin`, the format of most older checkpoints, is a Python **pickle**. A pickle is not data, but a small
 # program that rebuilds objects. Before you run this: can opening a file of weights write a file on your disk?
 
 # %%
@@ -1403,7 +1554,7 @@ print("after loading:", Path("surprise.txt").read_text())
 # %%
 import pickle
 
-Path("surprise.txt").unlink()
+Path("surprise.txt").unlink(missing_ok=True)
 with lab.expect_error(pickle.UnpicklingError):
     torch.load("pytorch_model.bin")
 print("ran anything?", Path("surprise.txt").exists())
@@ -1446,8 +1597,8 @@ save_file(tensors, "new_model.safetensors")
 # It can't be written, and a pickle in disguise is not read. (A *model* can still bring code, as in section 5.8:
 # safetensors makes the weights safe, not the `modeling_….py`.)
 #
-# One thing the format won't do is to store a tensor under two names. The notes' own example is a model whose two layers
-# are one. Before you run this: which of the two calls will fail?
+# One thing the format won't do is to store a tensor under two names. Take a model whose two layers are one. Before you
+# run this: which of the two calls will fail?
 
 # %%
 class Shared(torch.nn.Module):
@@ -1493,10 +1644,155 @@ lab.check("5.8", stored_bytes)
 # `lab.hint("5.8")` helps.
 
 # %% [markdown]
-# ## 5.16 What became of TensorFlow
+# ## 5.16 Four bits a weight: a GGUF file
+# <!-- T316 -->
+# Half precision needs 16 bits for a number. Models that run on laptops and phones often come with **four**, in a file
+# of another format: **GGUF**, made for the program llama.cpp. Our chat model was published like that, and offline its
+# file lies beside the ordinary ones. Before you run this: with four bits you can write 16 different numbers. How can 16
+# numbers be enough for 134 million weights?
+
+# %%
+random_model = again = by_id = from_weights = classifier = open_model = with_head = None  # room for a larger model
+llm = lab.checkpoint("llm")
+packed = next(Path(llm).glob("*.gguf"), None) if Path(llm).is_dir() else None  # in hub mode, llm is an id
+if packed is None:
+    print("No GGUF file here: it comes with the offline checkpoint. The cells of this section have nothing to show.")
+else:
+    files = {path.name: path.stat().st_size / 1e6 for path in (packed, Path(llm, "model.safetensors"))}
+    files["in memory, float32"] = 4 * 134_515_008 / 1e6
+    print(pd.Series(files).round(1).to_string())
+
+# %%
+from gguf import GGUFReader
+
+if packed:
+    reader = GGUFReader(packed)
+    contents = {name: field.contents() for name, field in reader.fields.items()}
+    for name, value in contents.items():
+        print(f"{name:40} {str(value)[:70]!r}")
+
+# %% [markdown]
+# One file holds everything: the config (`llama.block_count` is the number of layers), the vocabulary with its merges,
+# the special tokens, even the chat template. Nothing lies beside it that could get lost. And the weights?
+
+# %%
+if packed:
+    rows = [[t.tensor_type.name, int(t.n_elements), int(t.n_bytes)] for t in reader.tensors]
+    kinds = pd.DataFrame(rows, columns=["type", "weights", "bytes"]).groupby("type").agg(["sum", "count"])
+    table = kinds["weights"].rename(columns={"sum": "weights", "count": "tensors"})
+    table["bits per weight"] = 8 * kinds["bytes", "sum"] / kinds["weights", "sum"]
+    print(table.sort_values("weights"))
+    print("in all:", 8 * sum(row[2] for row in rows) / sum(row[1] for row in rows), "bits per weight")
+
+# %% [markdown]
+# Three types. The matrices of the layers are `Q4_1`, with 5 bits a weight rather than 4. The embedding, which is also
+# the output layer, is `Q8_0`, and the few numbers of the norms are left as they were. Where does the fifth bit come
+# from? Here is the secret: the weights are packed in **blocks of 32**, and each block has two numbers of its own, a
+# step and a smallest value. So the 16 levels lie where the block's numbers are. Unpack a tensor by hand:
+
+# %%
+def unpack(blocks: np.ndarray) -> np.ndarray:
+    """The weights of Q4_1 blocks of 20 bytes, [blocks, 20] → [blocks, 32]."""
+    step = blocks[:, 0:2].copy().view(np.float16).astype(np.float32)  # [blocks, 1]
+    smallest = blocks[:, 2:4].copy().view(np.float16).astype(np.float32)
+    low, high = blocks[:, 4:] & 15, blocks[:, 4:] >> 4  # two numbers from 0 to 15 in each of 16 bytes
+    return step * np.concatenate([low, high], axis=1) + smallest
+
+if packed:
+    tensor = next(t for t in reader.tensors if t.name == "blk.0.ffn_down.weight")
+    by_hand = unpack(tensor.data.reshape(-1, 20)).reshape(tensor.shape[::-1])  # GGUF names the columns first
+    print(by_hand.shape, "| different numbers in one block:", len(np.unique(by_hand[0, :32])))
+
+# %% [markdown]
+# A block: 2 bytes for the step, 2 for the smallest value, 16 bytes for 32 small numbers, 20 bytes in all, which is 5
+# bits a weight. Does the library read the same from it? `gguf_file=` makes `from_pretrained` unpack the file. (That
+# takes a while; the config is given, so that the file is read once only.)
+
+# %%
+if packed:
+    config = AutoConfig.from_pretrained(llm, revision=llm.revision)
+    auto, folder = transformers.AutoModelForCausalLM, packed.parent
+    unpacked = auto.from_pretrained(folder, gguf_file=packed.name, config=config)
+    by_library = unpacked.model.layers[0].mlp.down_proj.weight.detach()
+    print("by hand equals the library's:", torch.equal(torch.from_numpy(by_hand), by_library), unpacked.dtype)
+    with lab.expect_error(ValueError):
+        unpacked.save_pretrained("unpacked")
+
+# %% [markdown]
+# Equal to the last bit. What you get is an **ordinary float32 model**, with ordinary memory: the four bits are for the
+# disk. (llama.cpp computes with the packed weights.) And it refuses to be saved: the library counts it as quantized,
+# and can't write GGUF. The ordinary files of this checkpoint were made from the same GGUF file, in half precision.
+# Before you run this: will the two give the same answer? And will an ordinary model take the other one's weights?
+
+# %%
+if packed:
+    ordinary = transformers.AutoModelForCausalLM.from_pretrained(llm, revision=llm.revision).eval()
+    pairs = zip(unpacked.state_dict().values(), ordinary.state_dict().values())
+    print("largest difference of a weight:", max((a - b).abs().max().item() for a, b in pairs))
+    chat = AutoTokenizer.from_pretrained(llm, revision=llm.revision)
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = chat.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt")
+    for model in (unpacked, ordinary):
+        written = model.generate(**prompt, max_new_tokens=10, do_sample=False)  # always the most likely token
+        print(chat.decode(written[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+    print(ordinary.load_state_dict(unpacked.state_dict()))
+
+# %% [markdown]
+# The same, and it must nearly be so: both come from the same four bits, and differ by the rounding of half precision
+# only. The last line is the way out if you want to save such a model: an ordinary one takes its weights. All this says
+# nothing about what quantizing **cost**, since the numbers from before are not in the file. So quantize a model whose
+# full numbers you do have: the encoder, in three types. Before you run this: how large will the error be, compared with
+# the weights: a hundredth, a tenth?
+
+# %%
+from gguf import GGMLQuantizationType
+from gguf.quants import dequantize, quantize
+
+def there_and_back(kind: GGMLQuantizationType) -> tuple[torch.nn.Module, dict]:
+    """The encoder with its matrices quantized and unpacked again; its size and its relative error."""
+    model, size, errors = AutoModel.from_pretrained("minilm"), 0, []
+    for weight in (parameter.data for parameter in model.parameters()):
+        size += weight.nbytes if weight.ndim == 1 else (small := quantize(weight.numpy(), kind)).nbytes
+        if weight.ndim == 2:
+            back = torch.from_numpy(dequantize(small, kind))
+            errors.append((back - weight).norm() / weight.norm())
+            weight.copy_(back)
+    return model, {"MB": size / 1e6, "error of the weights": torch.stack(errors).mean().item()}
+
+# %%
+unpacked = ordinary = model = None  # more than a gigabyte that isn't needed any more
+exact, rows = similarities(trained), {}
+rows["F32"] = {"MB": 4 * trained.num_parameters() / 1e6, "error of the weights": 0.0, "change of a similarity": 0.0}
+nearest = {"F32": (exact - 2 * torch.eye(4)).argmax(dim=1).tolist()}  # each sentence's nearest other one
+for name in ("Q8_0", "Q5_1", "Q4_1"):
+    model, rows[name] = there_and_back(GGMLQuantizationType[name])
+    changed_to = similarities(model)
+    rows[name]["change of a similarity"] = (changed_to - exact).abs().max().item()
+    nearest[name] = (changed_to - 2 * torch.eye(4)).argmax(dim=1).tolist()
+quantized = pd.DataFrame(rows).T
+quantized.assign(nearest=[str(places) for places in nearest.values()]).round(4)
+
+# %%
+figure, panels = plt.subplots(1, 3, figsize=(9.6, 2.6))
+for axes, column in zip(panels, quantized.columns):
+    axes.bar(quantized.index, quantized[column], color="#0072B2")
+    axes.set_title(column, fontsize=11)
+    axes.grid(axis="x", visible=False)
+figure.suptitle("Fewer bits: a smaller file, larger errors", x=0.01, ha="left")
+assert len(set(map(str, nearest.values()))) == 1  # the nearest sentence stays the nearest
+
+# %% [markdown]
+# From left to right: the file shrinks to a quarter and to a sixth. The error of a weight is below a hundredth of its
+# size with 8 bits, and nearly a tenth with 4. That sounds like much, and yet a similarity moves by a few hundredths
+# only: the errors point in all directions and mostly cancel in long sums. The answer to *which sentence is nearest?* is
+# the same each time. That is the bargain: the numbers change, and most answers don't. Where an answer hangs on a hair's
+# breadth, it may.
+
+# %% [markdown]
+# ## 5.17 What became of TensorFlow
 # <!-- T094 -->
-# Several of the notes write `TF` in front of a class name, train with Keras, and load the result with `from_tf=True`.
-# Before you run this: what is left of it?
+# Older code has `TF` in front of a class name, trains with Keras, and loads the result with `from_tf=True`. Before you
+# run this: what is left of it?
 
 # %%
 names = dir(transformers)
@@ -1531,6 +1827,7 @@ type(arrays["pooler.dense.weight"]).__name__, arrays["pooler.dense.weight"].shap
 
 # %% [markdown]
 # ## What changed since the notes
+# The notes are the five study documents that this course grew out of.
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
@@ -1540,7 +1837,7 @@ type(arrays["pooler.dense.weight"]).__name__, arrays["pooler.dense.weight"].shap
 # | `TFBertModel`, `from_tf=True`, `from_pt=True` | `BertModel` | TensorFlow and Flax support ended with version 5 |
 # | `torch_dtype=` | `dtype=` | shorter; the default is now the dtype of the file |
 # | `BertConfig(position_embedding_type=…)` | stored and ignored: BERT's positions are absolute | relative positions were removed from BERT |
-# | `output_attentions=True` is enough | also `attn_implementation="eager"` | the default `sdpa` has no weights to show |
+# | `model(**batch, output_attentions=True)` | `from_pretrained(…, output_attentions=True)` or `attn_implementation="eager"` | the default `sdpa` has no weights to show, and a call can't switch it |
 # | `snapshot_download(local_dir_use_symlinks=False)` | `local_dir="folder"` | with `local_dir` there are no links any more |
 # | `allow_regex`, `ignore_regex` | `allow_patterns`, `ignore_patterns` | they are patterns such as `*.json`, never were regular expressions |
 # | `~/.cache/huggingface/transformers` | `~/.cache/huggingface/hub` | one cache for all libraries |
@@ -1562,8 +1859,9 @@ assert AutoModel.from_pretrained("last", dtype=torch.float16).dtype == torch.flo
 
 # %%
 assert not hasattr(small_bert.embeddings, "position_embedding_type")
-eager = AutoModel.from_pretrained("last", attn_implementation="eager", output_attentions=True)
-assert len(eager(ids).attentions) == 2
+for asked_for in ({"output_attentions": True}, {"attn_implementation": "eager"}):
+    eager = AutoModel.from_pretrained("last", **asked_for)
+    assert len(eager(ids, output_attentions=True).attentions) == 2
 assert Path("plain/config.json").exists()  # written with local_dir= in section 5.6
 patterns = {"allow_patterns": ["*.json"], "ignore_patterns": ["tokenizer*"]}
 copied = snapshot_download("workbook/minilm", **where, **patterns)
@@ -1589,6 +1887,7 @@ lab.quiz("05")
 #   you trust it.
 # - MISSING on a head means *train me*; MISSING nearly everywhere means the wrong architecture; UNEXPECTED is left over;
 #   MISMATCH is an error.
-# - A pickle is a program and can do anything; safetensors has no place for code.
+# - A pickle is a program and can do anything; safetensors has no place for code; a GGUF file keeps four or eight bits a
+#   weight, in blocks of 32, and unpacks to an ordinary model.
 #
 # Next: chapter 06, Inside BERT, opens the layers that you counted here and rebuilds each of them.
