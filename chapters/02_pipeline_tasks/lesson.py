@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 02 Pipelines, task by task
-# You run every task of the notes on a small real model, bring back the three that the library dropped, and learn when
-# not to believe an answer.
+# You run each task with a small real model, bring back three that the library dropped, ask a chat model to do the same,
+# and learn when not to believe an answer.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
 # | say which tasks the library has today, and which it renamed or removed | 2 hours | chapter 00 |
-# | run eight tasks with one call each, and read what comes back | | |
+# | run a task with one call, and read what comes back | | |
 # | tell a good answer from a confident wrong one | | |
-# | bring back question answering, translation and summarization as pipelines of your own | | |
-# | compare texts by their vectors, and choose a threshold on data | | |
+# | bring back question answering, translation and summarization, with classes of your own and with a prompt | | |
+# | compare texts by their vectors, across languages too, and choose a threshold on data | | |
 # | see from its load report that a checkpoint doesn't fit a task | | |
 
 # %%
@@ -20,14 +20,17 @@ lab.start("02")
 # A **pipeline** is a model, its tokenizer, and the code around them, behind one call: text in, answer out. This chapter
 # goes through the tasks one by one; chapter 03 then takes one pipeline apart.
 #
-# The models here are small: most are our encoder MiniLM with a head of under 1 MB. They get many things right and some
-# wrong, and you will meet both. What the text says about an answer is true of them. In hub mode (`LABS_MODE=hub`) the
-# same cells run the well-known large models, whose answers differ.
+# The models here are small. Most are one encoder, MiniLM, changed a little for each task (section 2.2 shows how
+# little); one is a chat model. They get many things right and some wrong, and you will meet both. What the text says
+# about an answer is true of them. In hub mode (`LABS_MODE=hub`) most cells run well-known larger models, whose answers
+# differ.
 #
 # The library is asked to log errors only. Where a warning matters, we look at it as data.
 
 # %%
 import html
+import re
+from collections import Counter
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -38,9 +41,10 @@ from transformers import pipeline
 
 transformers.logging.set_verbosity_error()
 pd.set_option("display.max_colwidth", 400)
-device = lab.device()
 
 # %%
+device = lab.device()
+
 def load(task: str, role: str, **options):
     """The pipeline for `task` with the model that plays `role` in this course."""
     source = lab.checkpoint(role)
@@ -49,8 +53,8 @@ def load(task: str, role: str, **options):
 # %% [markdown]
 # ## 2.1 What is there?
 # <!-- T040 -->
-# The library keeps a register of its tasks. The notes list sixteen pipelines. Before you run this: how many of the
-# sixteen are still there? And which do you think are gone?
+# The library keeps a register of its tasks. Here are sixteen that older tutorials list. Before you run this: how many
+# of them are still there? And which do you think are gone?
 
 # %%
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -65,8 +69,8 @@ fate |= {name: f"another name for {task}" for name, task in PIPELINE_REGISTRY.ta
 pd.Series(fate, name="today").sort_values().to_frame()
 
 # %% [markdown]
-# Eleven kept, five removed. `sentiment-analysis` and `ner`, the names that the notes use most, are second names for
-# `text-classification` and `token-classification`. What happens when you ask for one that is gone?
+# Eleven kept, five removed. `sentiment-analysis` and `ner` are second names for `text-classification` and
+# `token-classification`. What happens when you ask for one that is gone?
 
 # %%
 for task in ("summarization", "conversational"):
@@ -74,28 +78,31 @@ for task in ("summarization", "conversational"):
         load(task, "sentiment")
 
 # %% [markdown]
-# The first message names a way out: a chat model that you ask in words. That works, but it needs billions of parameters
-# for what a small encoder or encoder–decoder does well. In sections 2.7 to 2.9 you bring three of the five back.
-# (`conversational` is forgotten altogether: the register doesn't know the word.)
+# The first message names a way out: a chat model that you ask in words. (`conversational` is forgotten altogether: the
+# register doesn't know the word.) Is that as good? In sections 2.7 to 2.9 you bring three of the five back as pipelines
+# of your own, ask a chat model for the same, and compare.
 #
-# And what is new since the notes?
+# And which tasks are not on that list?
 
 # %%
 new = sorted(set(built_in) - set(listed))
 kinds = pd.Series({task: entry["type"] for task, entry in built_in.items()}).value_counts()
-print(len(built_in), "tasks;", len(new), "of them not in the notes:", ", ".join(new))
+print(len(built_in), "tasks;", len(new), "of them not on the list:", ", ".join(new))
+examples = "automatic-speech-recognition", "image-segmentation", "text-to-audio"
+print({task: built_in[task]["type"] for task in examples})
 
 figure, axes = plt.subplots(figsize=(7, 2.4))
 bars = axes.barh(kinds.index[::-1], kinds[::-1], color="#0072B2")
 axes.bar_label(bars, padding=3)
-axes.set(title="Text is the smaller part of today's tasks", xlabel="number of tasks", ylabel="kind of input");
+axes.set(title=f"Filed under text: {kinds['text']} of {len(built_in)} tasks", xlabel="number of tasks");
 
 # %% [markdown]
-# Read the bars from the top: the largest group mixes kinds of input (a picture and a text, a sound and a text). This
+# Read the bars from the top: text is the smaller part. The words are the register's own, and not strict: it files
+# speech recognition and the cutting up of pictures under *multimodal*, and making sound from text under *text*. This
 # chapter stays with text.
 #
-# The notes often name a task and no model. Then the register's default is taken. Before you run this: the notes say
-# that `pipeline("text-generation")` means GPT-2, with 0.1 billion parameters. And today?
+# Many tutorials name a task and no model. Then the register's default is taken. Before you run this: they say that
+# `pipeline("text-generation")` means GPT-2, with 0.1 billion parameters. And today?
 
 # %%
 tasks = ["text-classification", "zero-shot-classification", "text-generation", "fill-mask", "token-classification"]
@@ -103,8 +110,8 @@ defaults = {task: built_in[task]["default"]["model"] for task in tasks}
 pd.DataFrame(defaults, index=["default model", "revision"]).T
 
 # %% [markdown]
-# A model of three billion parameters: at two bytes each, six gigabytes to download. Defaults change without a word to
-# you. So name your model, and its revision.
+# For text generation, a model of three billion parameters, as its name says: at two bytes each, six gigabytes to
+# download. Defaults change without a word to you. So name your model, and its revision.
 
 # %% [markdown]
 # ## 2.2 Sentiment
@@ -128,8 +135,9 @@ classifier(texts)
 classifier("I hate this so much!", top_k=None)
 
 # %% [markdown]
-# The device is an argument too. The notes write `device=0`, the first GPU, which fails where there is none.
-# `lab.device()` takes the fastest that you have; `"cpu"` and `"cuda"` are allowed as well.
+# The device is an argument too. Many tutorials write `device=0`, which means the first GPU. Here `load` hands over
+# `lab.device()`, the fastest that you have; the first line of the output above names it. `"cpu"` and `"cuda"` are
+# allowed as well.
 #
 # ### Exercise 2.1
 # Write `positive_scores(results)`: it gets what the classifier returns for a list of texts, a list of dictionaries
@@ -192,6 +200,57 @@ rows = [{one["label"]: round(one["score"], 2) for one in answer} for answer in f
 pd.DataFrame(rows, index=["I miss …", "We won …"])
 
 # %% [markdown]
+# How different are such checkpoints from the encoder that they were made from? Before you run this: of the sentiment
+# model's tensors, how many will have changed?
+
+# %%
+from transformers import AutoModel
+
+encoder = lab.checkpoint("encoder")
+base = AutoModel.from_pretrained(encoder, revision=encoder.revision).state_dict()
+prefix = classifier.model.base_model_prefix + "."
+own = {name.removeprefix(prefix): weight.cpu() for name, weight in classifier.model.state_dict().items()}
+changed = [name for name in own if name in base and not torch.equal(own[name], base[name])]
+head = [name for name in own if name not in base]
+differences = [own[name] - base[name] for name in changed if own[name].ndim == 2]
+ranks = {int(torch.linalg.matrix_rank(difference, rtol=1e-3)) for difference in differences}
+print(f"{len(own)} tensors: {len(changed)} changed, new: {', '.join(head)}")
+print(f"{len(differences)} of them are matrices; the rank of what was added to each: at most {max(ranks)}")
+del base, own, differences
+
+# %% [markdown]
+# A third of the tensors, and a new head. But what was added to a matrix of 384 × 384 numbers has a rank of at most 10:
+# it is the product of a matrix of 384 × 10 and one of 10 × 384. Such a change is called a **LoRA adapter**. It is small
+# enough to ship one for each task beside a single encoder; loading adds it to the encoder's weights.
+#
+# One more text, or rather three: in Chinese, *the hotel is very good*, *the hotel is terrible*, and *the room is very
+# dirty*. Before you run this: what will a model that learned English say?
+
+# %%
+chinese = ["这家酒店很好。", "这家酒店很糟糕。", "房间很脏。"]
+for text, answer in zip(chinese, classifier(chinese)):
+    print(text, answer["label"], f"{answer['score']:.2f}", classifier.tokenizer.tokenize(text))
+
+# %% [markdown]
+# The same label for praise and blame, and no complaint. Look at the tokens: the vocabulary lacks most of these
+# characters, so they became `[UNK]`, *unknown*, before the model saw them.
+#
+# <!-- T305 -->
+# A Chinese text needs a checkpoint that learned Chinese. This one is a LoRA adapter again, on an encoder for about a
+# hundred languages. It gets the same three, and *the phone broke after two days*. Before you run this: it learned from
+# hotel reviews alone. Will it understand the phone?
+
+# %%
+reads_chinese = load("sentiment-analysis", "zh-sentiment")
+more = [*chinese, "手机用了两天就坏了。"]
+for text, answer in zip(more, reads_chinese(more)):
+    print(text, answer["label"], f"{answer['score']:.2f}", reads_chinese.tokenizer.tokenize(text))
+del reads_chinese  # it is large
+
+# %% [markdown]
+# All four are right, the phone too. The pieces are Chinese words, none of them unknown. So look first at what a model
+# was made for. Section 2.10 sorts Chinese reviews without any training, and counts.
+#
 # ### Ask it yourself
 # Reading examples is good, asking your own is better. `form` makes text fields and a button for any pipeline of this
 # chapter. Whatever you type, you get an answer or a sentence that says what is wrong with the text.
@@ -241,7 +300,7 @@ form(feeling, text="The film is slow, but I stayed to the end.")
 # ## 2.3 Labels of your own, without training
 # <!-- T031 -->
 # Zero-shot classification takes the labels at the moment of the call. The model below has three outputs, and none of
-# them is called *education*, *politics* or *business*. Before you run the notes' own example: how can that work at all?
+# them is called *education*, *politics* or *business*. Before you run this: how can that work at all?
 
 # %%
 sorter = load("zero-shot-classification", "nli", dtype=torch.float32)
@@ -280,7 +339,7 @@ pd.DataFrame(rows).T[labels].round(2)
 
 # %% [markdown]
 # The first choice stays, the certainty doesn't: *A education report* is no sentence that the model has learned from.
-# (The large model of the notes gives 0.84 to *education*.) Now five texts at once:
+# Now five texts at once:
 
 # %%
 news = {
@@ -340,31 +399,31 @@ def sort_into(text: str, labels: str) -> str:
 form(sort_into, text="The orchestra played Mahler to an empty hall.", labels="music, sports, weather")
 
 # %% [markdown]
-# ## 2.4 Going on with a text
+# ## 2.4 Going on with a text, and answering
 # <!-- T032 -->
-# A generator continues your **prompt**. The notes say that the result differs from run to run. Before you run this:
-# what must you fix to get the same text again?
+# A generator continues your **prompt**. Ours is called SmolLM2, and is the largest model of this chapter. Tutorials say
+# that the result differs from run to run. Before you run this: what must you fix to get the same text again?
 
 # %%
 from transformers import set_seed
 
-generator = load("text-generation", "generator", dtype=torch.float32)
+generator = load("text-generation", "llm", dtype=torch.float32)
+print(f"{generator.model.num_parameters():,} parameters")
 prompt = "Once upon a time there was"
 set_seed(0)
-two = generator(prompt, max_new_tokens=20, num_return_sequences=2)
+two = generator(prompt, max_new_tokens=15, num_return_sequences=2)
 [one["generated_text"] for one in two]
 
 # %%
 set_seed(0)
-again = generator(prompt, max_new_tokens=20, num_return_sequences=2)
+again = generator(prompt, max_new_tokens=15, num_return_sequences=2)
 set_seed(1)
-other = generator(prompt, max_new_tokens=20, num_return_sequences=2)
+other = generator(prompt, max_new_tokens=15, num_return_sequences=2)
 two == again, two == other
 
 # %% [markdown]
-# The seed. The pipeline **samples**: at each step it draws a token by its probability. Our generator has about a
-# million parameters and learned from a hundred stories and other plain prose. It gets the sound of a story right, and
-# not much more. Here is what it draws the first token from:
+# The seed. The pipeline **samples**: at each step it draws a token by its probability. Here is what it draws the first
+# token from:
 
 # %%
 ids = generator.tokenizer(prompt, return_tensors="pt")["input_ids"].to(device)
@@ -373,22 +432,24 @@ with torch.no_grad():
 lab.probabilities(next_token, generator.tokenizer, count=8)
 
 # %% [markdown]
-# A few tokens are likely, and a long tail isn't shown. (`Ġ` is how a byte-level tokenizer writes a space.)
+# A few tokens are likely, and a long tail isn't shown. (`Ġ` is how a byte-level tokenizer writes a space.) With
+# `do_sample=False` the pipeline takes the likeliest token at each step, so there is nothing to draw. From here on we
+# do that, to talk about the same text.
 #
-# Three calls of the notes deserve a second look. The first limits the length with `max_length`. Before you run this:
-# `max_length=12` counts the prompt too. How many tokens will come?
+# Three calls from tutorials deserve a second look. The first limits the length with `max_length`. Before you run this:
+# the prompt has six tokens. How many will `max_length=12` add? And `max_length=6`?
 
 # %%
-short = generator(prompt, max_length=12)[0]["generated_text"]
-exact = generator(prompt, max_new_tokens=5, return_full_text=False)[0]["generated_text"]
-for name, text in {"prompt": prompt, "max_length=12": short}.items():
-    print(name, len(generator.tokenizer(text)["input_ids"]), "tokens")
-print(f"max_new_tokens=5, without the prompt: {exact!r}")
+total = generator(prompt, max_length=12, do_sample=False)[0]["generated_text"]
+added = generator(prompt, max_new_tokens=5, do_sample=False, return_full_text=False)[0]["generated_text"]
+for name, text in {"prompt": prompt, "max_length=12": total, "max_new_tokens=5, without the prompt": added}.items():
+    print(f"{len(generator.tokenizer(text)['input_ids']):2} tokens  {name}: {text!r}")
+with lab.expect_error(ValueError):
+    generator(prompt, max_length=6)
 
 # %% [markdown]
-# Far more than 12, as a rule. Today the pipeline sets `max_new_tokens` by itself (256, if the checkpoint says nothing
-# else), and that beats `max_length`; a warning says so. Use `max_new_tokens`: it counts what is **added**.
-# `return_full_text=False` leaves the prompt out.
+# Six, and an error: `max_length` counts the prompt too, so what is left depends on how long the prompt is.
+# `max_new_tokens` counts what is **added**; prefer it. `return_full_text=False` leaves the prompt out.
 #
 # The other two: a missing letter, and two answers from a method that has only one.
 
@@ -399,21 +460,91 @@ with lab.expect_error(ValueError):
     generator(prompt, num_return_sequences=2, do_sample=False)
 
 # %% [markdown]
-# In the notes the misspelt argument went through without a word, and one text came back instead of two. Now it is an
-# error. And greedy decoding always takes the likeliest token, so it has one answer.
+# ### A conversation
+# On the Hub, the name of this checkpoint ends in *Instruct*: after it had learned to continue texts, it was trained on
+# conversations. Before you run this: what does it add to the question *What is the capital of France?*, given as a
+# plain prompt?
 
 # %%
-def go_on(prompt: str) -> str:
-    room = {"max_new_tokens": 40, "handle_long_generation": "hole"}  # of a long prompt, keep the end
-    return generator(prompt, **room)[0]["generated_text"]
+question = "What is the capital of France?"
+plain = generator(question, max_new_tokens=20, do_sample=False, return_full_text=False)
+talk = generator([{"role": "user", "content": question}], max_new_tokens=20, do_sample=False)
+print("a plain prompt:", plain)
+print("a message:     ", talk)
 
-set_seed(3)
-form(go_on, prompt="The old man opened the door")
+# %% [markdown]
+# To the plain prompt it adds nothing: a question is a complete text. Given as a **message**, with a role and a content,
+# the question is answered, and the whole conversation comes back, one message longer. What did the model read?
+
+# %%
+first_turn = talk[0]["generated_text"][:1]
+print(generator.tokenizer.apply_chat_template(first_turn, tokenize=False, add_generation_prompt=True))
+
+# %% [markdown]
+# One text, written by a **chat template**: special tokens around each message, a *system* message that you never wrote,
+# and at the end the opening of an answer, which the model continues. So a chat is a continuation, too. (Chapter 04
+# takes the template apart.)
+#
+# You may write the system message yourself. A helper first, which sends several conversations at once (chapter 03
+# measures when a batch pays). Before you run this: which of the three orders will this model follow?
+
+# %%
+def message(content: str, role: str = "user") -> dict:
+    return {"role": role, "content": content}
+
+def ask(chats: list[list[dict]], **limits) -> list[str]:
+    """The chat model's answer to each conversation: all in one batch, always the likeliest token."""
+    answers = generator(chats, do_sample=False, batch_size=len(chats), return_full_text=False, **limits)
+    return [one[0]["generated_text"].strip() for one in answers]
+
+orders = ["You are a cook.", "You are a cat.", "Write in capital letters only."]
+chats = [[message(order, "system"), message("Who are you?")] for order in orders]
+pd.Series(ask(chats, max_new_tokens=20), index=orders, name="Who are you?").to_frame()
+
+# %% [markdown]
+# (All are cut after 20 tokens.) It plays the cook and the cat, and doesn't obey the third. Does it have a memory?
+# Before you run this: *Who am I?*, once at the end of a conversation and once alone.
+
+# %%
+history = [message("Hello! I am Ada."), message("Good, I will remember that.", "assistant"), message("Who am I?")]
+for chat, answer in zip((history, history[-1:]), ask([history, history[-1:]], max_new_tokens=12)):
+    print(len(chat), "messages in:", answer)
+
+# %% [markdown]
+# *Ada* comes up only where the earlier messages were sent along. (The model even takes the name for its
+# own.) Between two calls it keeps nothing. A chat program sends the **whole** conversation each time, which is why long
+# ones cost more.
+#
+# And does it know things? Eight capitals and eight sums, in one batch. Before you run this: of which will it get more?
+
+# %%
+capitals = {"Italy": "Rome", "Spain": "Madrid", "Egypt": "Cairo", "Norway": "Oslo",
+            "Canada": "Ottawa", "Peru": "Lima", "Turkey": "Ankara", "Kenya": "Nairobi"}
+sums = {"3 + 4": 7, "9 + 8": 17, "6 * 7": 42, "20 - 13": 7,
+        "17 + 25": 42, "12 * 12": 144, "100 - 58": 42, "250 + 375": 625}
+asked = {f"What is the capital of {country}?": city for country, city in capitals.items()}
+asked |= {f"What is {problem}? Answer with a number.": str(result) for problem, result in sums.items()}
+replies = ask([[message(text)] for text in asked], max_new_tokens=16)
+right = [re.search(rf"\b{true}\b", reply) is not None for true, reply in zip(asked.values(), replies)]
+
+# %%
+print(f"capitals: {sum(right[:8])} of 8, sums: {sum(right[8:])} of 8")
+pd.DataFrame({"asked": list(asked), "answer": replies, "right": right})
+
+# %% [markdown]
+# We are generous: an answer is right if the true name or number occurs in it. The wrong ones are written in the same
+# calm tone as the right ones. Ask it something else:
+
+# %%
+def chat_with(question: str) -> str:
+    return ask([[message(question)]], max_new_tokens=40)[0]
+
+form(chat_with, question="Give me a title for a story about a dog who finds a treasure.")
 
 # %% [markdown]
 # ## 2.5 The hidden word
 # <!-- T033 -->
-# BERT was trained to guess hidden words. The notes hide one with `<mask>`. Before you run this: will our model
+# BERT was trained to guess hidden words. Many tutorials hide one with `<mask>`. Before you run this: will our model
 # understand that?
 
 # %%
@@ -441,9 +572,9 @@ axes.set(title="The best five guesses share the probability with 30,000 others")
 axes.set(xlabel="probability (%)", xlim=(0, None));
 
 # %% [markdown]
-# `top_k` says how many guesses you get. This head learned for minutes what BERT learned for days: look how small even
-# the best probability is (the model's card says how often it is right). Choosing is easier than guessing. With
-# `targets` you name the candidates yourself, and get their probabilities:
+# `top_k` says how many guesses you get. Look how small even the best probability is (the model's card says how often
+# it is right). Choosing is easier than guessing. With `targets` you name the candidates yourself, and get their
+# probabilities:
 
 # %%
 choices = {
@@ -496,8 +627,8 @@ form(guess, text="The children ran down to the ___ to swim.")
 # %% [markdown]
 # ## 2.6 Names in a text
 # <!-- T034 -->
-# Named entity recognition gives a label to **every token**. Before you run this: the notes' sentence has three names.
-# How many entries will come back, without any grouping?
+# Named entity recognition gives a label to **every token**. Before you run this: the sentence has three names. How many
+# entries will come back, without any grouping?
 
 # %%
 finder = load("ner", "ner")
@@ -505,7 +636,7 @@ sylvain = "My name is Sylvain and I work at Hugging Face in Brooklyn."
 pd.DataFrame(finder(sylvain))[["entity", "score", "word", "start", "end"]]
 
 # %% [markdown]
-# One entry for each **piece** that isn't `O` (outside). `B-` begins a name, `I-` continues it. The notes group the
+# One entry for each **piece** that isn't `O` (outside). `B-` begins a name, `I-` continues it. Many tutorials group the
 # pieces with `grouped_entities=True`. Today that is an error; the argument is called `aggregation_strategy`, because
 # there is more than one way:
 
@@ -536,20 +667,29 @@ marked(sylvain, found)
 
 # %% [markdown]
 # Two of three are right. *Hugging Face* is a firm, but our encoder reads lower case, and “hugging face” could be many
-# things: its score is low, which is honest. The second example of the notes is harder. *CCNU* and *Wollongong* fall
-# into several pieces each. Before you run this: what happens when the pieces of one word get different labels?
+# things: its score is low, which is honest. Two harder texts. *CCNU*, *Wollongong* and *Eintracht* (a football club's
+# first name) fall into several pieces each. Before you run this: what happens when the pieces of one word get different
+# labels?
 
 # %%
-ccnu = "I'm working in CCNU , is a beautiful school , and I like Wollongong"
-ways = {"none": [f"{one['word']} ({one['entity']})" for one in finder(ccnu)]}
-for way in ("simple", "first", "average", "max"):
-    ways[way] = [f"{one['word']} ({one['entity_group']})" for one in finder(ccnu, aggregation_strategy=way)]
-pd.Series({way: "  ·  ".join(names) for way, names in ways.items()}, name="what comes back").to_frame()
+hard = {
+    "a school": "I'm working in CCNU , is a beautiful school , and I like Wollongong",
+    "a club": "Toyota and Mitsubishi sponsor Eintracht Frankfurt.",
+}
+ways = {}
+for title, text in hard.items():
+    parts = [f"{one['word']} ({one['entity']} {one['score']:.2f})" for one in finder(text)]
+    ways[title] = {"none": "  ·  ".join(parts)}
+    for way in ("simple", "first", "average", "max"):
+        grouped = finder(text, aggregation_strategy=way)
+        ways[title][way] = "  ·  ".join(f"{one['word']} ({one['entity_group']})" for one in grouped)
+pd.DataFrame(ways)
 
 # %% [markdown]
-# `simple` follows the tags piece by piece, and may cut a word in two. The other three keep a word together and differ
-# in who decides: its **first** piece, the **average** over its pieces, or the piece with the **maximum** score. For
-# words it is better to use one of those three.
+# In the first text the pieces of each word agree, and so do the four ways. In the second they don't: `simple` follows
+# the tags piece by piece, and cuts *Eintracht* in two. The other three keep a word together and differ in who decides:
+# its **first** piece, the **average** over its pieces, or the piece with the **maximum** score. For words it is better
+# to use one of those three.
 #
 # ### Exercise 2.4
 # Write `group(tokens)`: `tokens` is the list of **all** tokens of a text, dictionaries with `"entity"` (`"O"`, `"B-…"`
@@ -591,7 +731,7 @@ form(names_in, text="Ada Lovelace worked with Charles Babbage in London.")
 # %% [markdown]
 # ## 2.7 Answering from a text
 # <!-- T035 -->
-# *Where do I work?* The notes ask a pipeline `question-answering`, which is gone. Its models are still there:
+# *Where do I work?* Many tutorials ask a pipeline `question-answering`, which is gone. Its models are still there:
 # `AutoModelForQuestionAnswering` reads question and context together, and gives each token two logits: *the answer
 # starts here*, *it ends here*. Only the code around it is missing. Before you read on: what must that code do with the
 # two logits of each token?
@@ -640,9 +780,9 @@ questions = ["What is my name?", "Where do I work?", "How old am I?"]
 pd.DataFrame([{"question": question, **reader({"question": question, "context": context})} for question in questions])
 
 # %% [markdown]
-# The name is right. To *Where do I work?* the notes' model says *Hugging Face*; our small one takes *where* for a
-# place. The third question has no answer in the text, and gets one all the same, with a low score. Here is the choice
-# that the model had:
+# The name is right. *Where do I work?* could mean the firm or the town; our model takes *where* for a place. The third
+# question has no answer in the text, and gets one all the same, with a low score. Here is the choice that the model
+# had:
 
 # %%
 given = {"question": questions[1], "context": context}
@@ -682,8 +822,8 @@ judged.groupby("kind")["score"].agg(["count", "median"]).round(2)
 
 # %% [markdown]
 # Some are exactly right and some are not; the right ones have the higher scores, so the score is worth something. But
-# look at the row without an answer: its scores are about as high as those of the right ones. This model never saw such
-# a question, so it always points at something. One of each:
+# look at the row without an answer: its scores are not much lower than those of the right ones. Our code always points
+# at something. One of each:
 
 # %%
 show = [next(i for i in range(len(test)) if judged["kind"][i] == one) for one in sorted(set(judged["kind"]))]
@@ -691,6 +831,34 @@ pd.DataFrame([{"kind": judged["kind"][i], "question": test[i]["question"], "answ
                "true": " ".join(test[i]["answers"]["text"])} for i in show])
 
 # %% [markdown]
+# Today's advice is to ask a chat model instead. It reads text and question, and writes its answer in its own words.
+# Examples help it to the form that we want: a conversation that never took place, with short answers and one *not in
+# the text*. Before you run this: which of the two will find more of eight answers? And which will say that there is
+# none?
+
+# %%
+harbour = "Anna lives in Oslo with her two sons. She repairs old boats and sells them in the harbour."
+example = [message(f"Text: {harbour}\nQuestion: Where does Anna live?"), message("Oslo", "assistant"),
+           message("Question: How old is she?"), message("not in the text", "assistant")]
+few = [*test[:8], *test[-4:]]  # the last four have no answer
+chats = [[*example, message(f"Text: {row['context']}\nQuestion: {row['question']}")] for row in few]
+spoken = ask(chats, max_new_tokens=14)
+
+# %%
+true = [(row["answers"]["text"] or ["not in the text"])[0] for row in few]
+pointed = [one["answer"] for one in (*answers[:8], *answers[-4:])]
+for name, given in {"the reader": pointed, "the chat model": spoken}.items():
+    found = [wanted.lower() in text.lower() for wanted, text in zip(true, given)]
+    print(f"{name}: the true words in {sum(found[:8])} of 8 answers; “not in the text” {sum(found[8:])} times of 4")
+pd.DataFrame({"question": [row["question"] for row in few], "true": true, "reader": pointed, "chat model": spoken})
+
+# %% [markdown]
+# Neither says no: our code makes the reader point at something, and the chat model writes something. The reader is a
+# sixth of its size and was trained for this alone; it has the true words more often, and whatever it gives does stand
+# in the text. The chat model's answers are sentences of its own. One comes near in other words, which our count doesn't
+# see; most state what stands nowhere. Twelve questions are few, and a larger chat model may do better: put the same
+# questions to it. One question is good for every answer: where does the text say so?
+#
 # ### Exercise 2.5
 # *The Eiffel Tower.* and *eiffel tower* are one answer. Those who measure question answering compare texts only after
 # **normalising** them. Write `same_answer(given, true)`: compare two strings after these four steps, in this order:
@@ -730,9 +898,9 @@ form(read, question="Who was made mayor?", context=test[0]["context"])
 # %% [markdown]
 # ## 2.8 Translation
 # <!-- T037 -->
-# Translation needs a model that reads one text and **writes** another: an encoder–decoder. The notes ask the pipeline
-# `translation`, which is gone. A class of our own is shorter than the last one, because `generate` does the work.
-# Before you read it: which of the three methods must get the arguments for `generate`?
+# Translation needs a model that reads one text and **writes** another: an encoder–decoder. Many tutorials ask the
+# pipeline `translation`, which is gone. A class of our own is shorter than the last one, because `generate` does the
+# work. Before you read it: which of the three methods must get the arguments for `generate`?
 
 # %%
 class TextToText(Pipeline):
@@ -753,7 +921,8 @@ class TextToText(Pipeline):
         return [{"generated_text": text} for text in texts]
 
 # %% [markdown]
-# `_forward` gets them: it calls `generate`. Register the class under a name of its own, and translate five sentences.
+# `_forward` gets them: it calls `generate`. Register the class under a name of its own, and translate eight sentences.
+# Beside each stands a good translation, for later.
 
 # %%
 from transformers import AutoModelForSeq2SeqLM
@@ -764,34 +933,69 @@ PIPELINE_REGISTRY.register_pipeline("translate", pipeline_class=TextToText, pt_m
 translator = load("translate", "translator", dtype=torch.float32)
 
 # %%
-french = [
-    "Où est la gare ?",
-    "Les enfants jouent dans le jardin.",
-    "Je n'ai pas faim, mais je voudrais un café.",
-    "Elle a oublié ses clés dans la voiture.",
-    "Ce cours est produit par Hugging Face.",
-]
+wanted = {
+    "Où est la gare ?": "Where is the station?",
+    "Les enfants jouent dans le jardin.": "The children are playing in the garden.",
+    "Mon frère travaille dans un hôpital.": "My brother works in a hospital.",
+    "Nous avons mangé du poisson hier soir.": "We ate fish last night.",
+    "La fenêtre est ouverte.": "The window is open.",
+    "Elle a oublié ses clés dans la voiture.": "She forgot her keys in the car.",
+    "Ma sœur apprend le piano depuis trois ans.": "My sister has been learning the piano for three years.",
+    "Ce cours est produit par Hugging Face.": "This course is produced by Hugging Face.",
+}
+
+# %%
+french = list(wanted)
 english = [one[0]["generated_text"] for one in translator(french)]
 pd.DataFrame({"French": french, "English": english})
 
 # %% [markdown]
-# With fewer than two million parameters, everyday sentences come out well or nearly so. The last one is the notes'
-# example (their model: *This course is produced by Hugging Face.*). Ours has never met a Hugging Face, loses its way,
-# and still writes something that sounds like English. That is the failure to watch for: fluent and wrong.
+# The model has fewer than two million parameters, and learned from everyday sentences. The first five of ours come out
+# well. The last three show how it fails: a wrong person; a lost verb; and a sentence of another kind, with a name,
+# where it loses its way. Each is written in calm English. That is the failure to watch for: fluent and wrong.
 #
-# What does it do with a language that it never learned? The notes translate Chinese, with a checkpoint for Chinese.
-# Before you run this: will a French–English model say that it can't?
+# What does it do with a language that it never learned? Before you run this: will a French–English model say that it
+# can't read Chinese?
 
 # %%
 translator("我是真的很穷不要再坑我了", max_new_tokens=12)
 
 # %% [markdown]
-# It doesn't say so. A translation model reads one language and writes one; which ones is in the checkpoint's name and
-# card, and nowhere in the code.
+# It doesn't say so. This model reads one language and writes one; which ones is in the checkpoint's name and card, and
+# nowhere in the code.
 #
-# **Beams.** Greedy decoding takes the likeliest word at each step. Beam search keeps several beginnings alive, and may
-# find a sentence that is likelier as a whole. Before you run this: with more beams, can the log-probability of the best
-# sentence fall?
+# And the chat model? It gets an order and three examples. Before you run this: which will be nearer to the good
+# translations, the small specialist or the chat model with some eighty times as many parameters? We count shared words:
+# the F1 of the two bags of words, between 0 and 1.
+
+# %%
+def shared_words(written: str, wanted: str) -> float:
+    """F1 of the words in common, each counted as often as it occurs in both texts."""
+    one, two = (Counter(re.findall(r"\w+", text.lower())) for text in (written, wanted))
+    return 2 * (one & two).total() / max(1, one.total() + two.total())
+
+order = [message("You translate French into English.", "system")]
+for source, target in {"Bonjour, comment allez-vous ?": "Hello, how are you?", "Je ne sais pas.": "I don't know.",
+                       "Le chat dort sur la chaise.": "The cat is sleeping on the chair."}.items():
+    order += [message(source), message(target, "assistant")]
+by_chat = ask([[*order, message(source)] for source in french], max_new_tokens=20)
+
+# %%
+tables = {"translator": english, "chat model": by_chat}
+for name, texts in tables.items():
+    score = sum(map(shared_words, texts, wanted.values())) / len(texts)
+    print(f"{name}: {score:.2f}")
+print(f"{generator.model.num_parameters() / translator.model.num_parameters():.0f} times as many parameters")
+pd.DataFrame({"French": french, **tables, "a good translation": wanted.values()})
+
+# %% [markdown]
+# The specialist wins by far. The chat model catches a word here and there, makes a sentence around it, and repeats the
+# cat of our example. A chat model that was made for several languages may do much better. So before you follow the
+# advice to *use a chat model instead*, put a few of your own texts to both.
+#
+# **Beams.** Back to the translator. Greedy decoding takes the likeliest token at each step. Beam search keeps several
+# beginnings alive, and may find a sentence that is likelier as a whole. Our translator did so all along: its checkpoint
+# asks for some. Before you run this: with more beams, can the log-probability of a sentence fall?
 
 # %%
 from transformers import AutoTokenizer
@@ -812,7 +1016,8 @@ parallel = lab.dataset("parallel")
 sentences = load_dataset(parallel, "fr-en", revision=parallel.revision, split="train")["fr"][:6]
 widths = [1, 2, 4]
 written = {width: [one[0]["generated_text"] for one in translator(sentences, num_beams=width)] for width in widths}
-likely = {width: sum(log_probability(sentences, texts)) / len(texts) for width, texts in written.items()}
+each = {width: log_probability(sentences, texts) for width, texts in written.items()}
+likely = {width: sum(found) / len(found) for width, found in each.items()}
 
 # %%
 figure, axes = plt.subplots(figsize=(6.5, 2.8))
@@ -820,13 +1025,14 @@ axes.plot(widths, list(likely.values()), "o-")
 axes.set(title="More beams: likelier sentences, with less and less to gain")
 axes.set(xlabel="num_beams", ylabel="mean log-probability")
 axes.set_xticks(widths)
-changed = sum(one != four for one, four in zip(written[1], written[4]))
-print(f"{changed} of {len(sentences)} translations are different with 4 beams than with 1")
+lost = sum(four < two for two, four in zip(each[2], each[4]))
+print(f"the checkpoint asks for {translator.model.generation_config.num_beams} beams")
+print(f"with 4 beams, {lost} of {len(sentences)} sentences are less likely than with 2")
 
 # %% [markdown]
-# Higher is likelier. The step from one beam to a few is the largest. A beam is a bet, so a single sentence may also
-# lose, and likelier to the model is not the same as better to you. `num_return_sequences` shows the beams that came
-# second and third:
+# Higher is likelier, and the step from one beam to two is the largest. A beam is a bet: the mean rises, and single
+# sentences lose. Likelier to the model is not the same as better to you, either. `num_return_sequences` shows the beams
+# that came second and third:
 
 # %%
 translator("Je n'ai pas faim, mais je voudrais un café.", num_beams=4, num_return_sequences=3)
@@ -858,68 +1064,91 @@ lab.check("2.6", winner)
 def translate(French: str) -> str:
     return translator(French)[0]["generated_text"]
 
-form(translate, French="Il pleut, et j'ai oublié mon parapluie.")
+form(translate, French="Je cherche un hôtel près de la gare.")
 
 # %% [markdown]
 # ## 2.9 Summarization
 # <!-- T036 -->
-# A summarizer reads a long text and writes a short one: an encoder–decoder again. So the class is the one that you
-# have; it only needs another name. Before you run this: what should a summary have that the first sentence of the
-# article hasn't?
+# A summary is a short text about a long one. The pipeline `summarization` is gone too, and here we follow the advice:
+# the chat model of section 2.4 gets the text and an order. Before you run this: what should a summary have that the
+# first sentence of the article hasn't?
 
 # %%
 with lab.expect_error(KeyError):
-    load("summarization", "summarizer")
-PIPELINE_REGISTRY.register_pipeline("summarize", pipeline_class=TextToText, pt_model=AutoModelForSeq2SeqLM)
-summarizer = load("summarize", "summarizer", dtype=torch.float32)
+    pipeline("summarization", model=generator.model, tokenizer=generator.tokenizer)
 america = """America has changed dramatically during recent years. Not only has the number of graduates in
 traditional engineering disciplines such as mechanical, civil, electrical, chemical, and aeronautical engineering
 declined, but in most of the premier American universities engineering curricula now concentrate on and encourage
 largely the study of engineering science. Rapidly developing economies such as China and India, as well as other
 industrial countries in Europe and Asia, continue to encourage and advance the teaching of engineering."""
 america = " ".join(america.split())
-summarizer(america)
+wish = "Summarize the text in one short sentence.\n\n"
+ask([[message(wish + america)]], max_new_tokens=48)
 
 # %% [markdown]
-# That was the notes' article (shortened). The answer is poor; below you measure how poor. First its length: the notes
-# limit a summary with `max_length` and `min_length`. For an encoder–decoder these count the decoder's start token too,
-# and `max_new_tokens` and `min_new_tokens` are the clearer pair: they count what is written. Before you run this: how
-# does a model obey a **minimum**?
+# One good English sentence. To call it like any pipeline, put the prompt into a class of your own. The library's
+# text-generation pipeline does nearly everything; only the first of its three methods needs a change:
 
 # %%
-limits = [{"max_new_tokens": 8}, {"max_new_tokens": 24}, {"min_new_tokens": 30, "max_new_tokens": 40}]
+from transformers import AutoModelForCausalLM, TextGenerationPipeline
+from transformers.utils.chat_template_utils import Chat
+
+class Summarizer(TextGenerationPipeline):
+    """The text-generation pipeline, with an order in front of each text."""
+
+    def preprocess(self, text, **options):
+        return super().preprocess(Chat([message(wish + text)]), **options)
+
+PIPELINE_REGISTRY.register_pipeline("summarize", pipeline_class=Summarizer, pt_model=AutoModelForCausalLM)
+quiet = {"do_sample": False, "return_full_text": False}
+summarizer = pipeline("summarize", model=generator.model, tokenizer=generator.tokenizer, **quiet)
+
+# %% [markdown]
+# It shares the model with `generator`, so nothing is loaded twice. Tutorials limit a summary with `max_length` and
+# `min_length`. `max_new_tokens` and `min_new_tokens` are the clearer pair: they count what is written. Before you run
+# this: how does a model obey a **minimum**?
+
+# %%
+limits = [{"max_new_tokens": 10}, {"max_new_tokens": 48}, {"min_new_tokens": 40, "max_new_tokens": 48}]
 rows = []
 for limit in limits:
-    text = summarizer(america, num_beams=2, **limit)[0]["generated_text"]
-    length = len(summarizer.tokenizer(text, add_special_tokens=False)["input_ids"])
+    text = summarizer(america, **limit)[0]["generated_text"]
+    length = len(summarizer.tokenizer(text)["input_ids"])
     rows.append({"limits": str(limit), "tokens": length, "text": text})
 pd.DataFrame(rows)
 
 # %% [markdown]
 # The maximum cuts, wherever the sentence is. The minimum forbids the token that ends a text until enough others stand
-# there. Neither makes the model say more: it only goes on, or stops. (Cutting the written text again may give a token
-# more or less than the model wrote.)
+# there. So it makes the model go on, not say more. (Cutting the written text into tokens again may give one more or
+# less than the model wrote.)
 #
-# Is the summary any good? One way to ask: how many words does it share with the summary that comes with the article? We
-# take the F1 of the two bags of words, the idea of **ROUGE-1**. And we need something to beat: the article's first
-# sentence.
+# Is the summary any good? Ask of each word whether the article has it. Before you run this: read the summary once more.
+# What does it say that the article doesn't?
 
 # %%
-import re
-from collections import Counter
+def new_words(summary: str, article: str) -> list[str]:
+    """The words of `summary` that don't occur in `article`, in their order."""
+    known = set(re.findall(r"\w+", article.lower()))
+    return [word for word in re.findall(r"\w+", summary) if word.lower() not in known]
 
-def rouge_1(written: str, wanted: str) -> float:
-    """F1 of the shared words, each counted as often as it occurs in both."""
-    one, two = (Counter(re.findall(r"\w+", text.lower())) for text in (written, wanted))
-    return 2 * (one & two).total() / max(1, one.total() + two.total())
+new_words(rows[1]["text"], america)
+
+# %% [markdown]
+# Some of these words are harmless: they say in other words what stands there. But look for a subject that the article
+# never names, and for what it says first about engineers and the summary leaves out: that there are **fewer**. An
+# invented detail in a fluent sentence is hard to see. Such a list of words doesn't find every one, but it shows where
+# to look.
+#
+# Now count. How many words does a summary share with the one that comes with the article? `shared_words` of section 2.8
+# is the idea of **ROUGE-1**. And we need something to beat: the article's first sentence. Six articles in one batch:
 
 # %%
-pieces = lab.dataset("articles")
-articles = load_dataset(pieces, revision=pieces.revision, split="test").select(range(8))
-by_model = [one[0]["generated_text"] for one in summarizer(articles["text"][:])]
+news_set = lab.dataset("articles")
+articles = load_dataset(news_set, revision=news_set.revision, split="test").select(range(6))
+by_model = [one[0]["generated_text"] for one in summarizer(articles["text"][:], max_new_tokens=40, batch_size=6)]
 first = [re.split(r"(?<=[.!?])\s", text)[0] for text in articles["text"]]
-scores = pd.DataFrame({"the model": [rouge_1(*pair) for pair in zip(by_model, articles["summary"])],
-                       "the first sentence": [rouge_1(*pair) for pair in zip(first, articles["summary"])]})
+scores = pd.DataFrame({"the model": map(shared_words, by_model, articles["summary"]),
+                       "the first sentence": map(shared_words, first, articles["summary"])})
 scores.mean().round(3)
 
 # %%
@@ -929,29 +1158,27 @@ axes.plot(scores["the first sentence"], scores["the model"], "o", color="#0072B2
 top = 1.1 * float(scores.max().max()) + 0.01
 axes.plot([0, top], [0, top], color="grey", linewidth=1)
 axes.set(xlabel="first sentence (ROUGE-1 F1)", ylabel="model (ROUGE-1 F1)", xlim=(0, top), ylim=(0, top))
-axes.set_title(f"The model beats the first sentence on {ahead} of {len(scores)} articles");
+axes.set_title(f"The model shares more words than the first sentence on {ahead} of {len(scores)} articles");
 
 # %% [markdown]
-# Each point is an article; above the line the model wins. The first sentence is often a strong opponent, because that
-# is where the news stands. And sharing words is not the same as being **true**: the measure can't tell *won* from
-# *lost*. So read some, beside the summaries that come with the articles:
+# Each point is an article; above the line the model wins, and it mostly does. Is it then a good summarizer? Sharing
+# words is not the same as being **true**: the measure can't tell *won* from *lost*. And a longer text has more words to
+# share. So read them, beside the summaries that come with the articles:
 
 # %%
-pd.DataFrame({"headline": articles["headline"][:3], "the model": by_model[:3], "wanted": articles["summary"][:3]})
+pd.DataFrame({"headline": articles["headline"], "the model (40 tokens)": by_model, "wanted": articles["summary"]})
 
 # %% [markdown]
-# Honestly: this is not yet a summarizer. It has 1.5 million parameters, reads only the first 160 tokens, and was
-# trained for minutes. It has caught the **manner** of headlines and abstracts (*how to …*, *we propose …*), now and
-# then a word of the text, and hardly its meaning. Writing about a text is the hardest task of this chapter, and small
-# models fail at it first. The code around it is right all the same: put a large checkpoint in its place (hub mode
-# does), and these cells write summaries. Then ask of each sentence: is that in the article? A large model's mistakes
-# are harder to see.
+# Honestly: it has caught what a summary sounds like, and now and then what the article is about. Some don't summarize
+# at all: they copy the beginning, or talk **about** *the text* and its author. No task of this chapter is done worse.
+# The code stays as it is when you give `summarize` a larger chat model. Then ask of each sentence: is that in the
+# article? A better model's mistakes are harder to see.
 
 # %%
 def summarize(article: str) -> str:
-    return summarizer(article)[0]["generated_text"]
+    return summarizer(article, max_new_tokens=48)[0]["generated_text"]
 
-form(summarize, article=articles[3]["text"][:600])
+form(summarize, article=articles[1]["text"][:600])
 
 # %% [markdown]
 # ## 2.10 Texts as vectors
@@ -972,14 +1199,14 @@ type(nested).__name__, len(nested), len(nested[0]), len(nested[0][0]), list(vect
 # average (chapter 03 says why).
 
 # %%
-def embed(texts: list[str]) -> torch.Tensor:
+def embed(texts: list[str], tokenizer=extractor.tokenizer, model=extractor.model) -> torch.Tensor:
     """One vector of length 1 for each text: [texts, width]."""
     found = []
     for start in range(0, len(texts), 32):
         part = texts[start : start + 32]
-        batch = extractor.tokenizer(part, padding=True, truncation=True, return_tensors="pt").to(device)
+        batch = tokenizer(part, padding=True, truncation=True, return_tensors="pt").to(device)
         with torch.no_grad():
-            hidden = extractor.model(**batch).last_hidden_state  # [batch, tokens, width]
+            hidden = model(**batch).last_hidden_state  # [batch, tokens, width]
         real = batch["attention_mask"].unsqueeze(-1)  # [batch, tokens, 1]
         found.append((hidden * real).sum(dim=1) / real.sum(dim=1))
     return torch.nn.functional.normalize(torch.cat(found), dim=-1).cpu()
@@ -1031,7 +1258,7 @@ lab.check("2.7", nearest)
 # `lab.hint("2.7")` helps.
 
 # %%
-headlines = load_dataset(pieces, revision=pieces.revision, split="test")["headline"][:]
+headlines = load_dataset(news_set, revision=news_set.revision, split="test")["headline"][:]
 shelf = embed(headlines)
 
 def search(query: str) -> str:
@@ -1042,11 +1269,93 @@ form(search, query="medical test results")
 
 # %% [markdown]
 # Thirty headlines, found by meaning. This is how search in documents begins.
+#
+# ### One space for many languages
+# <!-- T305 -->
+# MiniLM learned English. A **multilingual** encoder learned from about a hundred languages; texts of one meaning should
+# lie near each other, whatever the language. Its card asks for the word `query:` in front of each text. Before you run
+# this: what will be nearer to an English sentence, its Chinese translation or another English sentence?
+
+# %%
+from transformers import AutoTokenizer
+
+several = lab.checkpoint("multilingual-encoder")
+several_tokenizer = AutoTokenizer.from_pretrained(several, revision=several.revision)
+several_model = AutoModel.from_pretrained(several, revision=several.revision, add_pooling_layer=False, dtype=torch.float32)
+several_model = several_model.to(device).eval()
+
+def embed_any(texts: list[str]) -> torch.Tensor:
+    return embed([f"query: {text}" for text in texts], several_tokenizer, several_model)
+
+# %%
+trio = {
+    "garden, en": "The children are playing in the garden.",
+    "garden, fr": "Les enfants jouent dans le jardin.",
+    "garden, zh": "孩子们在花园里玩。",
+    "bank, en": "The bank raised its interest rates on Monday.",
+    "bank, fr": "La banque a augmenté ses taux d'intérêt lundi.",
+    "bank, zh": "银行周一提高了利率。",
+}
+points = embed_any(list(trio.values()))
+near = (points @ points.T).round(decimals=2)
+lab.heatmap(near, rows=list(trio), columns=list(trio), title="Two meanings, three languages", label="cosine similarity")
+
+# %% [markdown]
+# Two bright blocks: each sentence is nearest to its own translations, the Chinese one included. But read the numbers
+# outside the blocks. Children and interest rates have nothing in common, and still come out around 0.75: with this
+# model a similarity of 0.75 means nothing. Compare **ranks**, not numbers. And look for the closest of the strangers:
+# they share a language, French with French, Chinese with Chinese. The language leaves a trace.
+#
+# The real test has more candidates. Twenty English sentences, and one in French or Chinese: which of the twenty is its
+# translation? Before you run this: how often will MiniLM find it by luck or by shared names, and how often the new one?
+
+# %%
+found = {}
+for language in ("fr", "zh"):
+    twenty = load_dataset(parallel, f"{language}-en", revision=parallel.revision, split="train").select(range(20))
+    for name, encode in (("MiniLM (English)", embed), ("multilingual", embed_any)):
+        alike = encode(twenty[language][:]) @ encode(twenty["en"][:]).T  # [20 sentences, 20 candidates]
+        hits = int((alike.argmax(dim=-1) == torch.arange(20)).sum())
+        found.setdefault(name, {})[language] = f"{hits} of 20"
+pd.DataFrame(found).T
+
+# %% [markdown]
+# All or nearly all of the twenty, without a dictionary. (MiniLM finds some French ones: the languages share words.)
+#
+# Such a space classifies, too. Take the Chinese that section 2.2 could not read. Two sentences serve as **anchors**,
+# and a review gets the label of the nearer one. Our anchors are English, the reviews Chinese. Before you run this: how
+# many of forty will it get right?
+
+# %%
+hotels = lab.dataset("hotel_reviews")
+reviews = load_dataset(hotels, "zh_more", revision=hotels.revision, split="train").shuffle(seed=0).select(range(40))
+anchors = embed_any(["This is a bad review.", "This is a good review."])  # label 0, label 1
+by_anchor = (embed_any(reviews["review"][:]) @ anchors.T).argmax(dim=-1)
+answers = classifier(reviews["review"][:], truncation=True)
+by_english = torch.tensor([one["label"] == classifier.model.config.id2label[1] for one in answers])
+ones = torch.ones(40)
+calls = {"always positive": ones, "the English sentiment model": by_english, "the nearest anchor": by_anchor}
+label = torch.tensor(reviews["label"][:])
+pd.Series({name: f"{int((call == label).sum())} of 40" for name, call in calls.items()}, name="right").to_frame()
+
+# %% [markdown]
+# Two English sentences and no training do what the English classifier can't. (The Chinese one of section 2.2 can't be
+# measured here: it was trained on these reviews.) The choice of anchors matters: try your own, in any language. And the
+# headlines of before, asked in Chinese (*sand on the beach*):
+
+# %%
+shelf_any = embed_any(headlines)
+
+def search_any(query: str) -> str:
+    values, places = (shelf_any @ embed_any([query])[0]).topk(3)
+    return "\n".join(f"{value:.2f}  {headlines[place]}" for value, place in zip(values, places))
+
+form(search_any, query="海滩上的沙子")
 
 # %% [markdown]
 # ## 2.11 Do two sentences say the same?
 # <!-- T039 -->
-# The notes' example has three sentences and a BERT that was trained on pairs of news sentences (MRPC). The tokenizer
+# A well-known example has three sentences, and a BERT that was trained on pairs of news sentences (MRPC). The tokenizer
 # packs a pair into one sequence. Before you run this: how does the model know where the second begins?
 
 # %%
@@ -1122,14 +1431,40 @@ for _ in range(100):
 # %% [markdown]
 # Much better on the pairs that it learned, and not on new ones: it learned those by heart. Each sentence was turned
 # into a vector without a look at the other, and the detail that decides, a number or a *not*, is lost by then. A model
-# for this task must read both **together**, as the notes' does. The course has a small one. Before you run this: which
-# of the three pairs of the notes' sentences will it call a paraphrase?
+# for this task must read both **together**. The course has a small one. Before you run this: which of the three pairs
+# of sentences will it call a paraphrase?
 
 # %%
 judge = load("text-classification", "paraphrase", dtype=torch.float32)
+nli = pipeline("text-classification", model=sorter.model, tokenizer=sorter.tokenizer)  # section 2.3
 trio = [{"text": zero, "text_pair": one}, {"text": zero, "text_pair": two}, {"text": one, "text_pair": two}]
 for pair, answer in zip(trio, judge(trio)):
     print(f"{answer['label']:<11}{answer['score']:.2f}  {pair['text']}  |  {pair['text_pair']}")
+
+# %% [markdown]
+# <!-- T306 -->
+# It parts the topics, as the cosine did. A harder trio, made to test such models: the second sentence says the same as
+# the first, and the third denies it. Beside our judge stands the cosine, and the model of section 2.3, which reads
+# pairs for another question. Before you run this: who sees the *not*?
+
+# %%
+claim = "This research was consistent with his findings."
+others = ["His findings were compatible with this research.", "His findings were not compatible with this research."]
+rows = []
+for other in others:
+    u, v = embed([claim, other])
+    row = {"beside the claim": other, "cosine": f"{u @ v:.2f}"}
+    for name, model in {"paraphrase?": judge, "does it follow?": nli}.items():
+        best = model({"text": claim, "text_pair": other})
+        row[name] = f"{best['label']} {best['score']:.2f}"
+    rows.append(row)
+pd.DataFrame(rows)
+
+# %% [markdown]
+# The cosine falls, and here our threshold would part the two; with the dogs of section 2.10 and the near misses it
+# couldn't. The paraphrase judge reads both together and calls the denial a paraphrase all the same, with full
+# certainty. The entailment model, trained to know a contradiction, sees it. So reading together is needed and not
+# enough: a model must have been taught to tell apart what you want told apart. Now the near misses:
 
 # %%
 rows = sample["validation"]
@@ -1139,9 +1474,9 @@ print(f"reads both together: {(says_yes == truth['validation']).float().mean():.
 print(f"always “paraphrase”: {always:.0%} of new pairs")
 
 # %% [markdown]
-# Its model card says how often it is right on ordinary pairs of news. Near misses are harder: it beats the constant
-# answer, and is far from good. Some 1,300 pairs taught it; to see every detail takes many more. Chapter 07 shows how a
-# head reads a pair, chapters 09 and 10 how such a model is trained.
+# Its model card says how often it is right on ordinary pairs of news, and what it learned from: some 1,300 labelled
+# pairs, after 8,900 that nobody had labelled. Near misses are harder: it beats the constant answer, and is far from
+# good. Chapter 07 shows how a head reads a pair, chapters 09 and 10 how such a model is trained.
 #
 # ### Exercise 2.8
 # Write `best_threshold(scores, labels)`: `scores` is a list of floats, `labels` a list of booleans of the same length.
@@ -1177,9 +1512,9 @@ form(compare, first="The mayor opened the bridge on Monday.", second="The mayor 
 # %% [markdown]
 # ## 2.12 The wrong checkpoint for a task
 # <!-- T041 -->
-# One of the notes shows `pipeline("text-classification", model="bert-base-uncased")` and prints its answer to *This is
-# a positive sentence.* as if it were one. Another warns against exactly that: the head doesn't suit the task. Who is
-# right? Before you run this: our encoder has no classification head either. Will there be an error?
+# Some tutorials show `pipeline("text-classification", model="bert-base-uncased")` and print its answer to *This is a
+# positive sentence.* as if it were one. Others warn against exactly that: the head doesn't suit the task. Who is right?
+# Before you run this: our encoder has no classification head either. Will there be an error?
 
 # %%
 sentence = "This is a positive sentence."
@@ -1283,22 +1618,26 @@ form(with_role, text=sentence, role="encoder")
 # %% [markdown]
 # ## 2.13 The parameters of `pipeline`
 # <!-- T042 -->
-# The notes list task, model, config, tokenizer, framework and `use_fast`. `task` and `device` you know. Before you run
-# this: `model` may be a name or a model that you have already loaded. What is missing in the second case?
+# Older tutorials list task, model, config, tokenizer, framework, `use_fast` and `model_kwargs`. `task` and `device` you
+# know. Before you run this: `model` may be a name or a model that you have already loaded. What is missing in the
+# second case?
 
 # %%
+from pathlib import Path
 from transformers import AutoConfig
 
 sentiment = lab.checkpoint("sentiment")
 loaded = AutoModelForSequenceClassification.from_pretrained(sentiment, revision=sentiment.revision)
 with lab.expect_error(Exception):
     pipeline("text-classification", model=loaded)
+print("the model came from a folder or repository named", Path(loaded.name_or_path).name)
 tokenizer = AutoTokenizer.from_pretrained(sentiment, revision=sentiment.revision)
 pipeline("text-classification", model=loaded, tokenizer=tokenizer)("Lovely!")
 
 # %% [markdown]
-# The tokenizer: a loaded model doesn't know where it came from. Next, **`config`**. It holds the names of the labels,
-# among other things. Before you run this: you give `pipeline` a config with other names. Will they come out?
+# The tokenizer. The model does remember where it came from, but `pipeline` doesn't look there. Next, **`config`**. It
+# holds the names of the labels, among other things. Before you run this: you give `pipeline` a config with other names.
+# Will they come out?
 
 # %%
 names = {0: "thumbs down", 1: "thumbs up"}
@@ -1325,7 +1664,21 @@ pd.DataFrame(rows).T.round(5)
 
 # %% [markdown]
 # Half the memory, and a score that moves by little. Without `dtype` you get `"auto"`: the type in which the checkpoint
-# was saved. A GPU computes faster in half precision; a CPU often doesn't.
+# was saved.
+#
+# <!-- T306 -->
+# **`model_kwargs`** is a dictionary that goes to `from_pretrained`. Before you run this: two settings, handed over
+# inside it, and one of the two once more directly. Which arrive?
+
+# %%
+settings = {"attn_implementation": "eager", "id2label": names}
+for way in ({"model_kwargs": settings}, {"attn_implementation": "eager"}):
+    one = load("text-classification", "sentiment", **way)
+    print(*way, "→", one.model.config._attn_implementation, one("Lovely!"))
+
+# %% [markdown]
+# In `model_kwargs` both arrive, the names that `config` lost among them. Handed over directly, the setting is taken
+# without a word and does nothing.
 #
 # **`batch_size`** says how many texts of a list go through the model at once. The answers stay the same up to rounding;
 # chapter 03 measures when it pays.
@@ -1337,45 +1690,48 @@ assert [one["label"] for one in alone] == [one["label"] for one in together]
 max(abs(a["score"] - b["score"]) for a, b in zip(alone, together))
 
 # %% [markdown]
-# And the two others of the notes. Before you run this: there is no TensorFlow in today's library. What does
+# And two arguments of older tutorials. Before you run this: there is no TensorFlow in today's library. What does
 # `framework="tf"` do?
 
 # %%
-tf = load("text-classification", "sentiment", framework="tf")
-slow = load("text-classification", "sentiment", use_fast=False)
-isinstance(tf.model, torch.nn.Module), slow.tokenizer.is_fast
+is_torch = isinstance(load("text-classification", "sentiment", framework="tf").model, torch.nn.Module)
+is_torch, load("text-classification", "sentiment", use_fast=False).tokenizer.is_fast
 
 # %% [markdown]
-# Nothing, and nobody says so: you get a PyTorch model. `use_fast=False` is ignored in the same way, for this model as
-# for most. An argument that is accepted is not yet an argument that works.
+# Nothing, and nobody says so: you get a PyTorch model. `use_fast=False` is ignored in the same way for this model. An
+# argument that is accepted is not yet an argument that works.
 
 # %% [markdown]
 # ## What changed since the notes
 #
+# *The notes* are five study documents, most of them Chinese, that this course grew out of.
+#
 # | the notes say | today | why |
 # | --- | --- | --- |
-# | `pipeline("question-answering")` | a class of your own around `AutoModelForQuestionAnswering`, registered as `"extractive-qa"` | removed in version 5 in favour of chat models; the models work as before |
+# | `pipeline("question-answering")` | a class of your own around `AutoModelForQuestionAnswering`, registered as `"extractive-qa"` | removed in version 5 in favour of chat models; the models work as before, and our small ones are better at it than our chat model |
 # | `pipeline("translation", …)` | `"translate"`, a class around `AutoModelForSeq2SeqLM` | the same |
-# | `pipeline("summarization")` with `max_length`, `min_length` | `"summarize"`, the same class, with `max_new_tokens`, `min_new_tokens` | the same; and the new names count only what is written |
-# | `ConversationalPipeline`, `Text2TextGenerationPipeline` | `"text-generation"`, or a class of your own | the same |
+# | `pipeline("summarization")` with `max_length`, `min_length` | a chat model and a prompt, in a class of your own around `"text-generation"`; `max_new_tokens`, `min_new_tokens` | the same; and the new names count only what is written |
+# | `ConversationalPipeline` | `"text-generation"` with a list of messages | a conversation is one text |
+# | `Text2TextGenerationPipeline` | a class of your own around `AutoModelForSeq2SeqLM` | the same |
 # | `pipeline("ner", grouped_entities=True)` | `pipeline("ner", aggregation_strategy="simple")` (or `"first"`, `"average"`, `"max"`) | there is more than one way to group |
-# | `generator(text, max_length=30)` | `generator(text, max_new_tokens=30)` | the pipeline's own `max_new_tokens` beats `max_length` |
+# | `generator(text, max_length=30)` | `generator(text, max_new_tokens=30)` | `max_length` counts the prompt too |
 # | `num_return_sequence=2` | `num_return_sequences=2` | the misspelt one is now an error |
 # | `unmasker("… <mask> …")` | `f"… {unmasker.tokenizer.mask_token} …"` | each model has its own mask token |
 # | `framework="pt"` or `"tf"` | leave it out | PyTorch is the only one; the argument is ignored |
-# | `use_fast=True` | leave it out | fast tokenizers are the only ones for most models; ignored |
-# | `pipeline(task, model, config=config)` | load the model with `config=config`, and pass model and tokenizer | the pipeline takes the settings from the checkpoint |
+# | `use_fast=True` | leave it out | ignored |
+# | `pipeline(task, model, config=config)` | load the model with `config=config`, and pass model and tokenizer | the pipeline takes the settings from the checkpoint, and from `model_kwargs` |
 # | `pipeline("text-generation")` is GPT-2 | name the model and its revision | the default is another model now, with 3 billion parameters |
 # | `pipeline("text-classification", model="bert-base-uncased")` | a checkpoint with a trained head for the task | the head is random, and the answer with it |
 
 # %%
-for name, kind in (("extractive-qa", ExtractiveQA), ("translate", TextToText), ("summarize", TextToText)):
+for name, kind in (("extractive-qa", ExtractiveQA), ("translate", TextToText), ("summarize", Summarizer)):
     assert PIPELINE_REGISTRY.check_task(name)[1]["impl"] is kind
 for way in ("simple", "first", "average", "max"):
     grouped = finder(sylvain, aggregation_strategy=way)
     assert all(set(one) >= {"entity_group", "start", "end"} for one in grouped)
 assert len(unmasker(f"Paris is the {unmasker.tokenizer.mask_token} of France.")) == 5
 assert len(generator(prompt, max_new_tokens=3, num_return_sequences=2)) == 2
+assert generator([message("Hello!")], max_new_tokens=3)[0]["generated_text"][-1]["role"] == "assistant"
 assert classifier.tokenizer.is_fast
 
 # %% [markdown]
@@ -1386,14 +1742,15 @@ lab.quiz("02")
 
 # %% [markdown]
 # ## Recap
-# - The register knows about two dozen tasks; of the notes' sixteen, eleven are kept and five removed, and
+# - The register knows about two dozen tasks; of sixteen old ones, eleven are kept and five removed, and
 #   `sentiment-analysis` and `ner` are second names.
-# - One call runs a task: labels with scores, labels of your own, more text, a hidden word, names with their places,
-#   vectors.
+# - One call runs a task: labels with scores, labels of your own, more text, an answer in a conversation, a hidden word,
+#   names with their places, vectors.
 # - A score compares the model's own choices; irony, a bare fact or an empty text get a confident answer too.
-# - Question answering, translation and summarization are three short methods and a registration away.
-# - Vectors find what is on the same topic; whether two sentences say the same needs a model that reads both together,
-#   and a threshold needs data.
+# - Question answering, translation and summarization are a short class and a registration away. A chat model does them
+#   by a prompt; ours does the first two worse than the small specialists, so measure both.
+# - Vectors find what is on the same topic, in many languages if the encoder knows them; whether two sentences say the
+#   same needs a model that reads both together, and a threshold needs data.
 # - A missing head is made up without an error. The load report names what is missing; read it before the answers.
 #
 # Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) takes one of these calls apart.
