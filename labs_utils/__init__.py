@@ -26,6 +26,7 @@ _HOMES = {
     "token_explorer": "views.explorer",
     "heatmap": "views.matrix",
     "probabilities": "views.probabilities",
+    "next_token": "views.generation",
     "shapes": "views.shapes",
     "training_curve": "views.curves",
 }

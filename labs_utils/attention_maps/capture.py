@@ -1,13 +1,14 @@
 """Capture the attention weights of a model for one text, or for a padded batch of texts."""
 
-import inspect
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
-from labs_utils.attention_maps import views
+from labs_utils.attention_maps import running, views
 from labs_utils.attention_maps.captured import Captured, Source, attending, key_side, query_side
 from labs_utils.attention_maps.frame import Figure
+from labs_utils.attention_maps.labels import kinds, names
 from labs_utils.attention_maps.query_key import query_key
+from labs_utils.attention_maps.returned import Weights, watched, weights_of
 from labs_utils.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -23,26 +24,42 @@ class Attention(Captured):
     Attributes:
         data: `{kind: float32 tensor [layers, heads, query, key]}`, the model's own numbers, untouched; the kinds are
             `"encoder"`, `"decoder"` (self-attention) and `"cross"` (queries from the decoder, keys from the encoder).
-        tokens: `{"encoder": [...], "decoder": [...]}`: the tokens as text, padding left out.
+        tokens: `{"encoder": [...], "decoder": [...]}`: the tokenizer's own names of the tokens, padding left out.
         special: the same keys; which tokens are special.
-        second: position in `tokens["encoder"]` where a second text begins, or None.
         ids: the same keys; token ids.
+        second: position in `tokens["encoder"]` where a second text begins, or None.
         source: what it takes to run the model again; None where the weights came without one.
+        layers: `{kind: numbers}`: which layers these are; a model may attend in some of its layers only.
+        labels: the same keys as `tokens`; the tokens as people read them.
+        shared: how many query heads share the keys and values of one key-value head; 1 where each has its own.
+        note: what was left out of the text, as a sentence; mostly "".
 
     Every view is a `Figure` with the weights that it draws on `.data`.
     """
 
     def __repr__(self) -> str:
         parts = [f"{kind} {list(weights.shape)}" for kind, weights in self.data.items()]
-        return f"attention [layers, heads, query, key]: {', '.join(parts)}"
+        lines = [f"attention [layers, heads, query, key]: {', '.join(parts)}"]
+        for kind, weights in self.data.items():
+            if self.layers[kind] != list(range(weights.shape[0])):
+                lines.append(f"the {kind} attends in its layers {', '.join(map(str, self.layers[kind]))}")
+        if self.shared > 1:
+            heads = next(iter(self.data.values())).shape[1]
+            groups = [f"{first}–{first + self.shared - 1}" for first in range(0, heads, self.shared)]
+            lines.append(f"heads that share keys and values: {', '.join(groups)}")
+        return "\n".join([*lines, *([self.note] if self.note else [])])
 
     def heads(
-        self, layer: int = 0, head: int | None = None, kind: str | None = None, layers: Iterable[int] | None = None
+        self,
+        layer: int | None = None,
+        head: int | None = None,
+        kind: str | None = None,
+        layers: Iterable[int] | None = None,
     ) -> Figure:
         """Lines from every token to those that it looks at; heads, layers and kinds can be chosen.
 
         Args:
-            layer, head: what is shown first; the mean over all heads without a head.
+            layer, head: what is shown first: the first layer, and the mean over all heads, unless given.
             kind: `"encoder"`, `"decoder"` or `"cross"`; all that there are unless given.
             layers: bring only these into the page, for a long text or a large model.
 
@@ -61,19 +78,19 @@ class Attention(Captured):
         """
         return views.model(self, kind, layers, heads)
 
-    def matrix(self, layer: int = 0, head: int = 0, kind: str | None = None) -> Figure:
+    def matrix(self, layer: int | None = None, head: int = 0, kind: str | None = None) -> Figure:
         """One head as a heat map, queries in rows and keys in columns, to four decimals, with the sums of both.
 
         `.data` is the float32 tensor [query, key] of the head asked for.
         """
         return views.matrix(self, layer, head, kind)
 
-    def query_key(self, layer: int = 0, head: int = 0, token: int = 0, kind: str | None = None) -> Figure:
+    def query_key(self, layer: int | None = None, head: int = 0, token: int = 0, kind: str | None = None) -> Figure:
         """How one head arrives at its weights for one token: q·k by dimension, scores, softmax.
 
         The model runs again and its own layers compute the queries and keys, rotary embeddings applied. `.data`
-        holds the head's `query` [query, dimension], `key` [key, dimension], `bias` (masks and relative positions),
-        `scores` and `weights`, the softmax of q·k · scaling + bias.
+        holds the head's `query` [query, dimension], the `key` [key, dimension] of the key-value head that it uses,
+        `bias` (masks and relative positions), `scores` and `weights`, the softmax of q·k · scaling + bias.
 
         Raises:
             WorkbookError: no such layer, head or token; or the model's layers do more than this to their scores.
@@ -106,7 +123,7 @@ def attention(
     tokenizer: "PreTrainedTokenizerBase",
     text: list[str],
     pair: list[str] | None = None,
-    target: str | None = None,
+    target: str | list[str] | None = None,
     max_new_tokens: int | None = None,
 ) -> list[Attention]: ...
 
@@ -116,7 +133,7 @@ def attention(
     tokenizer: "PreTrainedTokenizerBase",
     text: str | list[str],
     pair: str | list[str] | None = None,
-    target: str | None = None,
+    target: str | list[str] | None = None,
     max_new_tokens: int | None = None,
 ) -> Attention | list[Attention]:
     """Run `model` on `text` and return its attention weights with the tokens that they belong to.
@@ -124,10 +141,11 @@ def attention(
     The model is switched to eager attention for this one pass: the fast implementations never form the weights.
 
     Args:
-        model: any encoder, causal decoder or encoder–decoder of transformers.
+        model: any encoder, causal decoder or encoder–decoder of transformers, with adapters of PEFT or without.
         text, pair: one text or two that the encoder gets together. Lists run as one padded batch; padding is cut
-            off again.
-        target: for an encoder–decoder, the text on the decoder's side. Without it the model generates one, greedily.
+            off again. Of a text that is longer than the model's window, the beginning is shown, and `note` says so.
+        target: for an encoder–decoder, the text on the decoder's side, or a list with one for each text. Without it
+            the model generates one, greedily.
         max_new_tokens: for a causal decoder, generate so many tokens first, greedily, and show the attention over
             all. With causal attention one pass over the finished text gives the very weights of each step of the
             generation. For an encoder–decoder without a target, the longest one to generate (40 unless told).
@@ -136,7 +154,8 @@ def attention(
         An `Attention`, or a list of them when `text` is a list.
 
     Raises:
-        WorkbookError: empty text, a model that returns no attention weights, or weights that are not finite.
+        WorkbookError: empty text, a model that reads no text or returns no attention weights, weights that are not
+            finite, or more of them than a laptop holds.
 
     >>> from transformers import AutoModel, AutoTokenizer
     >>> from labs_utils import checkpoint
@@ -145,131 +164,112 @@ def attention(
     >>> seen.data["encoder"].shape
     torch.Size([6, 12, 5, 5])
     """
+    task = _Task(running.unwrapped(model), tokenizer, max_new_tokens or 0)
     texts = [text] if isinstance(text, str) else list(text)
-    pairs = None if pair is None else [pair] if isinstance(pair, str) else list(pair)
     if not texts or not all(one.strip() for one in texts):
         raise WorkbookError("There is no attention over an empty text. Give at least one word.")
-    if pairs is not None and len(pairs) != len(texts):
-        raise WorkbookError(f"{len(texts)} texts need as many pairs; {len(pairs)} were given.")
-    if max_new_tokens and not model.config.is_encoder_decoder:
+    pairs = _as_many(texts, [pair] if isinstance(pair, str) else pair, "pairs")
+    targets = _as_many(texts, [target] * len(texts) if isinstance(target, str) else target, "targets")
+    if targets is not None and not task.model.config.is_encoder_decoder:
+        raise WorkbookError(f"{type(task.model).__name__} has no decoder beside its encoder to give a target to.")
+    if max_new_tokens and not task.model.config.is_encoder_decoder:
         # Each text is continued alone, without padding between it and what is generated.
         found = [
-            _capture(model, tokenizer, [one], None if pairs is None else [pairs[place]], target, max_new_tokens)[0]
-            for place, one in enumerate(texts)
+            _capture(task, [one], None if pairs is None else [pairs[place]], None)[0] for place, one in enumerate(texts)
         ]
     else:
-        found = _capture(model, tokenizer, texts, pairs, target, max_new_tokens)
+        found = _capture(task, texts, pairs, targets)
     return found[0] if isinstance(text, str) else found
 
 
-def _capture(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    texts: list[str],
-    pairs: list[str] | None,
-    target: str | None,
-    max_new_tokens: int | None,
-) -> list[Attention]:
+class _Task(NamedTuple):
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    new_tokens: int
+
+
+class _Run(NamedTuple):
+    """One forward pass over a batch: its inputs, which tokens are real, the weights, and what was cut off."""
+
+    inputs: "dict[str, Tensor]"
+    real: "dict[str, Tensor]"
+    weights: dict[str, Weights]
+    note: str
+
+
+def _as_many(texts: list[str], others: Iterable[str] | None, what: str) -> list[str] | None:
+    if others is None:
+        return None
+    others = list(others)
+    if len(others) != len(texts):
+        raise WorkbookError(f"{len(texts)} texts need as many {what}; {len(others)} were given.")
+    return others
+
+
+def _capture(task: _Task, texts: list[str], pairs: list[str] | None, targets: list[str] | None) -> list[Attention]:
     """Run the model on `texts` as one batch. A causal decoder can only continue a single text."""
-    encoded = _encode(tokenizer, texts, pairs).to(model.device)
-    texts_of_tokens = [_texts_of_tokens(encoded, row, tokenizer) for row in range(len(texts))]
-    mask = encoded["attention_mask"]
-    inputs = _accepted(model, encoded)
+    model, tokenizer, new_tokens = task
+    limits = running.limits(model, tokenizer, new_tokens)
+    encoded, note = running.encode(tokenizer, texts, pairs, limits.text)
+    encoded = encoded.to(model.device)
+    seconds = [_second(encoded, row, tokenizer) for row in range(len(texts))]
+    causal = not model.config.is_encoder_decoder and _is_causal(model)
+    inputs = running.accepted(model, encoded, causal)
     with attending(model, "eager"):
         if model.config.is_encoder_decoder:
-            inputs |= _decoder_inputs(model, tokenizer, inputs, target, max_new_tokens or _LONGEST_TARGET)
-        elif max_new_tokens:
-            inputs = _continued(model, tokenizer, inputs, max_new_tokens)
-            mask, texts_of_tokens = inputs["attention_mask"], [None]
-        weights = _weights(model(**inputs, output_attentions=True), model)
-    return [_example(weights, inputs, mask, row, tokenizer, texts_of_tokens[row], model) for row in range(len(texts))]
+            run = _run_pair(task, inputs, encoded["attention_mask"], targets, limits.target)
+        else:
+            run = _run_alone(task, inputs, encoded["attention_mask"], "decoder" if causal else "encoder")
+    run = run._replace(note=" ".join(filter(None, [note, run.note])))
+    return [_example(run, row, tokenizer, seconds[row], model) for row in range(len(texts))]
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", texts: list[str], pairs: list[str] | None) -> "BatchEncoding":
-    several = len(texts) > 1
-    if several and tokenizer.pad_token is None:
-        raise WorkbookError(
-            "A batch of texts needs padding, and this tokenizer has no pad token. Give one text at a time."
-        )
-    arguments = (texts,) if pairs is None else (texts, pairs)
-    # Padding on the right leaves every token its position, so a batch gives the weights that each text has alone.
-    side = {"padding_side": "right"} if several else {}
-    return tokenizer(
-        *arguments, return_tensors="pt", padding=several, truncation=True, return_attention_mask=True, **side
-    )
+def _run_alone(task: _Task, inputs: "dict[str, Tensor]", mask: "Tensor", side: str) -> _Run:
+    """An encoder or a causal decoder, which may continue its text first."""
+    model, tokenizer, new_tokens = task
+    if new_tokens:
+        longest = inputs["input_ids"].shape[1] + new_tokens
+        running.require_room(model, {side: longest}, len(mask))
+        ids, _, _ = running.written(model, tokenizer, inputs, new_tokens)
+        mask = mask.new_ones(ids.shape)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+    return _forward(model, inputs, {side: mask.bool().cpu()}, "")
 
 
-def _texts_of_tokens(
-    encoded: "BatchEncoding", row: int, tokenizer: "PreTrainedTokenizerBase"
-) -> list[int | None] | None:
-    """For every token 0 or 1, the text that it is from (None for special ones); None where the tokenizer can't say."""
-    if tokenizer.is_fast:
-        return encoded.sequence_ids(row)
-    return encoded["token_type_ids"][row].tolist() if "token_type_ids" in encoded else None
-
-
-def _accepted(model: "PreTrainedModel", encoded: "BatchEncoding") -> "dict[str, Tensor]":
-    """Only what the model's forward takes: a BERT tokenizer's token types mean nothing to a decoder."""
-    taken = set(inspect.signature(model.forward).parameters)
-    if not model.config.is_encoder_decoder and _is_causal(model):
-        taken.discard("token_type_ids")  # GPT-2 would take them, and add the embedding of the word with the id 0
-    return {name: value for name, value in encoded.items() if name in taken}
-
-
-def _decoder_inputs(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    inputs: "dict[str, Tensor]",
-    target: str | None,
-    longest: int,
-) -> "dict[str, Tensor]":
-    """The decoder's side: the given target shifted right, or what the model generates."""
-    if target is None:
-        generated = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=longest)
-        return {"decoder_input_ids": generated}
-    labels = tokenizer(text_target=[target] * len(inputs["input_ids"]), return_tensors="pt")["input_ids"]
-    return {"decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels=labels.to(model.device))}
-
-
-def _continued(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    inputs: "dict[str, Tensor]",
-    max_new_tokens: int,
-) -> "dict[str, Tensor]":
-    """The model's inputs with what it generates after them."""
-    import torch
-
-    ids = model.generate(
-        **inputs, do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id
-    )
-    new = torch.ones_like(ids[:, inputs["input_ids"].shape[1] :])
-    return {"input_ids": ids, "attention_mask": torch.cat([inputs["attention_mask"], new], dim=1)}
-
-
-def _weights(output: Any, model: "PreTrainedModel") -> "dict[str, Tensor]":
-    """`{kind: tensor [layers, batch, heads, query, key]}` from a model output."""
-    import torch
-
-    if model.config.is_encoder_decoder:
-        names = {"encoder": "encoder_attentions", "decoder": "decoder_attentions", "cross": "cross_attentions"}
+def _run_pair(
+    task: _Task, inputs: "dict[str, Tensor]", mask: "Tensor", targets: list[str] | None, most: int | None
+) -> _Run:
+    """An encoder–decoder, with the targets that were given or with what it generates."""
+    model, tokenizer, new_tokens = task
+    if targets is None:
+        target = running.written(model, tokenizer, inputs, new_tokens or _LONGEST_TARGET)
     else:
-        names = {"decoder" if _is_causal(model) else "encoder": "attentions"}
-    weights = {}
-    for kind, name in names.items():
-        layers = getattr(output, name, None)
-        if not layers or any(layer is None for layer in layers):
+        target = running.shifted(model, tokenizer, targets, most)
+    real = {"encoder": mask.bool().cpu(), "decoder": target.real.cpu()}
+    return _forward(model, inputs | {"decoder_input_ids": target.ids}, real, target.note)
+
+
+def _forward(model: "PreTrainedModel", inputs: "dict[str, Tensor]", real: "dict[str, Tensor]", note: str) -> _Run:
+    sizes = {side: flags.shape[1] for side, flags in real.items()}
+    batch = len(inputs["input_ids"])
+    running.require_room(model, sizes, batch)
+    with watched(model) as seen:
+        try:
+            output = model(**inputs, output_attentions=True, return_dict=True)
+        except (TypeError, ValueError) as error:
             raise WorkbookError(
-                f'{type(model).__name__} returned no attention weights. Load it with attn_implementation="eager"; '
-                "a model without attention (a state-space model, say) has none to show."
-            )
-        weights[kind] = torch.stack([layer.float().cpu() for layer in layers])
-        if not weights[kind].isfinite().all():
-            raise WorkbookError(
-                f"The {kind} attention has weights that are not finite (nan or inf). A row whose keys are all masked, "
-                "or a model in float16 on a CPU, gives these; look at the attention mask and the dtype."
-            )
-    return weights
+                f"{type(model).__name__} could not run on the tokens of this text alone: {error}"
+            ) from error
+    return _Run(inputs, real, weights_of(output, seen, model, sizes, batch), note)
+
+
+def _second(encoded: "BatchEncoding", row: int, tokenizer: "PreTrainedTokenizerBase") -> int | None:
+    """The place of the first token of a second text; None without one, or where the tokenizer can't say."""
+    if tokenizer.is_fast:
+        texts = encoded.sequence_ids(row)
+    else:
+        texts = encoded["token_type_ids"][row].tolist() if "token_type_ids" in encoded else []
+    return texts.index(1) if 1 in texts else None
 
 
 def _is_causal(model: "PreTrainedModel") -> bool:
@@ -278,41 +278,35 @@ def _is_causal(model: "PreTrainedModel") -> bool:
     return any(flags) if flags else model.can_generate()
 
 
+def _shared(model: "PreTrainedModel", heads: int) -> int:
+    """How many query heads share one key-value head."""
+    told = {module.num_key_value_groups for module in model.modules() if hasattr(module, "num_key_value_groups")}
+    shared = told.pop() if len(told) == 1 else 1
+    return shared if isinstance(shared, int) and heads % shared == 0 else 1
+
+
 def _example(
-    weights: "dict[str, Tensor]",
-    inputs: "dict[str, Tensor]",
-    mask: "Tensor",
-    row: int,
-    tokenizer: "PreTrainedTokenizerBase",
-    texts_of_tokens: list[int | None] | None,
-    model: "PreTrainedModel",
+    run: _Run, row: int, tokenizer: "PreTrainedTokenizerBase", second: int | None, model: "PreTrainedModel"
 ) -> Attention:
     """Cut one row out of the batch, without its padding."""
-    real = {"encoder": mask[row].bool().cpu(), "decoder": mask[row].bool().cpu()}
-    rows = {"decoder" if "encoder" not in weights else "encoder": inputs["input_ids"][row].cpu()}
-    if "decoder_input_ids" in inputs:
-        rows["decoder"] = inputs["decoder_input_ids"][row].cpu()
-        real["decoder"] = _until_padding(rows["decoder"], tokenizer.pad_token_id)
+    real = {side: flags[row] for side, flags in run.real.items()}
+    rows = {side: run.inputs["input_ids"][row].cpu() for side in real}
+    if "decoder_input_ids" in run.inputs:
+        rows["decoder"] = run.inputs["decoder_input_ids"][row].cpu()
     ids = {side: all_ids[real[side]].tolist() for side, all_ids in rows.items()}
     data = {
-        kind: batch[:, row][:, :, real[query_side(kind)]][:, :, :, real[key_side(kind)]].contiguous()
-        for kind, batch in weights.items()
+        kind: batch.values[:, row][:, :, real[query_side(kind)]][:, :, :, real[key_side(kind)]].contiguous()
+        for kind, batch in run.weights.items()
     }
-    special = {side: [token in tokenizer.all_special_ids for token in of_side] for side, of_side in ids.items()}
-    tokens = {side: tokenizer.convert_ids_to_tokens(of_side) for side, of_side in ids.items()}
-    second = None
-    if texts_of_tokens is not None and 1 in texts_of_tokens:
-        kept = [text for text, is_real in zip(texts_of_tokens, real["encoder"].tolist(), strict=True) if is_real]
-        second = kept.index(1)
-    one_row = {name: value[row : row + 1] for name, value in inputs.items()}
-    return Attention(data, tokens, special, ids, second, Source(model, one_row, real))
-
-
-def _until_padding(ids: "Tensor", pad: int | None) -> "Tensor":
-    """Which decoder tokens are real. The first may be the pad token: several models start with it."""
-    import torch
-
-    real = torch.ones_like(ids, dtype=torch.bool)
-    if pad is not None:
-        real[1:] = ids[1:] != pad
-    return real
+    return Attention(
+        data=data,
+        tokens={side: tokenizer.convert_ids_to_tokens(of_side) for side, of_side in ids.items()},
+        special={side: [kind == "special" for kind in kinds(tokenizer, of_side)] for side, of_side in ids.items()},
+        ids=ids,
+        second=second,
+        source=Source(model, {name: value[row : row + 1] for name, value in run.inputs.items()}, real),
+        layers={kind: batch.layers for kind, batch in run.weights.items()},
+        labels={side: [name.text for name in names(tokenizer, of_side)] for side, of_side in ids.items()},
+        shared=_shared(model, next(iter(data.values())).shape[1]),
+        note=run.note,
+    )

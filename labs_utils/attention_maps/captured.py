@@ -2,8 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from labs_utils.attention_maps.labels import label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +37,16 @@ class Captured:
     ids: dict[str, list[int]]
     second: int | None
     source: Source | None
+    layers: dict[str, list[int]] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    shared: int = 1
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for kind, weights in self.data.items():
+            self.layers.setdefault(kind, list(range(weights.shape[0])))
+        for side, tokens in self.tokens.items():
+            self.labels.setdefault(side, list(map(label, tokens)))
 
 
 def query_side(kind: str) -> str:
@@ -55,18 +67,29 @@ def key_side(kind: str) -> str:
 def attending(model: "PreTrainedModel", implementation: str) -> Iterator[None]:
     """Let `model` compute its attention as `implementation` does, with no dropout and no gradients; then as before.
 
-    Dropout would also drop attention weights.
+    Dropout would also drop attention weights. A model inside the model has an implementation of its own.
     """
     import torch
+    from transformers import PreTrainedModel
 
-    before, training = model.config._attn_implementation, model.training
+    training = [(module, module.training) for module in model.modules()]
+    inner = [module for module in model.modules() if isinstance(module, PreTrainedModel)]
+    before = [(module, module.config._attn_implementation) for module in inner]
+    configs = {id(module.config): module.config for module in inner}.values()
+    tuples = [config for config in configs if getattr(config, "return_dict", True) is False]
     model.eval()
     try:
-        if before != implementation:
+        for config in tuples:  # plain tuples have no names to find the weights by
+            config.return_dict = True
+        if any(one != implementation for _, one in before):
             model.set_attn_implementation(implementation)
         with torch.no_grad():
             yield
     finally:
-        if before != implementation:
-            model.set_attn_implementation(before)
-        model.train(training)
+        for config in tuples:
+            config.return_dict = False
+        for module, own in before:
+            if module.config._attn_implementation != own:
+                module.set_attn_implementation(own)
+        for module, mode in training:
+            module.training = mode

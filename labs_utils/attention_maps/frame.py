@@ -25,13 +25,14 @@ class Figure:
         data: the numbers that it draws.
         title: what it shows, in a few words; screen readers announce it.
         height: CSS pixels.
+        note: what it leaves out, as a sentence; mostly "".
     """
 
-    def __init__(self, html: str, data: Any, title: str, height: int):
-        self.html, self.data, self.title, self.height = html, data, title, height
+    def __init__(self, html: str, data: Any, title: str, height: int, note: str = ""):
+        self.html, self.data, self.title, self.height, self.note = html, data, title, height, note
 
     def __repr__(self) -> str:
-        return self.title
+        return f"{self.title}. {self.note}" if self.note else self.title
 
     def _repr_html_(self) -> str:
         return framed(self.html, self.title, self.height)

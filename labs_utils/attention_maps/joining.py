@@ -7,7 +7,7 @@ from typing import Any
 
 _FOLDER = Path(__file__).parent / "page"
 # A page brings these, in this order: what every view needs, the files of its own view, and what runs it.
-_SHARED = ("decode", "mean", "theme", "draw", "picture", "tokens")
+_SHARED = ("decode", "mean", "theme", "draw", "picture", "tokens", "groups")
 _RUNNING = ("toolbar", "copy", "input", "start")
 VIEWS = {
     "heads": ("heads",),

@@ -49,28 +49,28 @@ class _Call:
     added: "list[Tensor]"
 
 
-def query_key(seen: Captured, layer: int, head: int, token: int, kind: str | None) -> Figure:
+def query_key(seen: Captured, layer: int | None, head: int, token: int, kind: str | None) -> Figure:
     """See `Attention.query_key`."""
     kind = kind or next(iter(seen.data))
     require_kind(seen, kind)
-    weights = seen.data[kind]
-    require("layer", layer, weights.shape[0])
-    require("head", head, weights.shape[1])
-    require("token", token, weights.shape[2])
+    layer = seen.layers[kind][0] if layer is None else layer
+    weights = seen.data[kind][require("layer", layer, seen.layers[kind])]
+    require("head", head, range(weights.shape[0]))
+    require("token", token, range(weights.shape[1]))
     found = recompute(seen, layer, kind)
     _require_truth(seen, found, layer, kind)
-    shown, note = list(range(weights.shape[1])), ""
+    shown, note = list(range(weights.shape[0])), ""
     if 2 * found.query.numel() > _LARGEST:
         shown, note = [head], f"Head {head} only: the queries and keys of all heads would be too much at this length."
-    packed = {"query": found.query, "key": found.key, "bias": found.bias, "weights": weights[layer]}
+    packed = {"query": found.query, "key": found.key, "bias": found.bias, "weights": weights}
     state = {
         "kind": kind,
         "layer": layer,
         "head": head,
         "token": token,
         "shown": shown,
-        "queries": weights.shape[2],
-        "keys": weights.shape[3],
+        "queries": weights.shape[1],
+        "keys": weights.shape[2],
         "width": found.query.shape[-1],
         "scaling": found.scaling,
         "shared": found.shared,
@@ -81,7 +81,7 @@ def query_key(seen: Captured, layer: int, head: int, token: int, kind: str | Non
     }
     data = {name: getattr(found, name)[head] for name in ("query", "key", "scores", "bias", "weights")}
     title = f"Queries and keys of layer {layer}, head {head}"
-    high = height(110 + ROWS["query_key"] * weights.shape[3], least=320)
+    high = height(110 + ROWS["query_key"] * weights.shape[2], least=320)
     return figure("query_key", seen, state, data, title, high)
 
 
@@ -95,13 +95,14 @@ def recompute(seen: Captured, layer: int, kind: str) -> Recomputed:
 
     source = _source(seen)
     calls = _record(seen, source, kind)
-    if len(calls) <= layer:
+    place = seen.layers[kind].index(layer)
+    if len(calls) != len(seen.layers[kind]):
         raise WorkbookError(
             f"{type(source.model).__name__} does not pass its queries and keys through the attention "
             "interface of transformers, so they can't be watched. The view knows BERT, DistilBERT, RoBERTa, GPT-2, "
             "LLaMA, T5, BART, Marian and their relatives."
         )
-    call = calls[layer]
+    call = calls[place]
     rows, columns = source.real[query_side(kind)], source.real[key_side(kind)]
     query, key = call.query[0][:, rows], call.key[0][:, columns]
     shared = query.shape[0] // key.shape[0]
@@ -125,7 +126,8 @@ def _require_truth(seen: Captured, found: Recomputed, layer: int, kind: str) -> 
     """Refuse to draw what is not the model's own attention, up to the rounding of its dtype."""
     import torch
 
-    difference = (found.weights - seen.data[kind][layer]).abs().max().item()
+    own = seen.data[kind][seen.layers[kind].index(layer)]
+    difference = (found.weights - own).abs().max().item()
     if difference > max(1e-4, 4 * torch.finfo(_source(seen).model.dtype).eps):
         raise WorkbookError(
             f"softmax(q·k) of layer {layer} differs from this model's attention by {difference:.2g}: its layers do "

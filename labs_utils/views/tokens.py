@@ -1,7 +1,9 @@
 """How a tokenizer cuts a text: a strip of tokens, and several tokenizers aligned over the same characters."""
 
 from html import escape
+from itertools import groupby
 
+from labs_utils.attention_maps.labels import kinds, names
 from labs_utils.views.palette import BLUE, GREY, ORANGE, VERMILION, tint
 
 _SHOWN_TOKENS, _SHOWN_CHARACTERS = 400, 160
@@ -10,7 +12,9 @@ _BOX = "display:inline-block;margin:2px 1px;padding:1px 5px;border-radius:4px;te
 
 
 def tokens(tokenizer, text: str, pair: str | None = None) -> "TokenStrip":
-    """Show the tokens of `text` (and `pair`) with their ids; special tokens and unknowns are marked.
+    """Show the tokens of `text` (and `pair`) with their ids; special, added and unknown ones are marked.
+
+    A tokenizer that works on bytes may cut a character: its tokens stand together over the character's name.
 
     Args:
         tokenizer: any tokenizer of transformers, fast or slow.
@@ -31,30 +35,37 @@ def compare_tokenizers(tokenizers: dict, text: str) -> "Comparison":
 
 
 def describe(tokenizer, text: str, pair: str | None = None) -> list[dict]:
-    """One dict per token: `index, token, id, start, end, special, unknown, sequence`.
+    """One dict per token: `index, token, text, id, start, end, special, unknown, added, sequence, part_of, group`.
 
-    `start` and `end` are offsets into the token's own text in characters, None without offsets (a slow tokenizer, a
-    special token). `sequence` is 0 or 1 for the first and second text, None for a special token.
+    `token` is the tokenizer's own name (`Ġcat`), `text` how it reads (`␣cat`). `start` and `end` are offsets into the
+    token's own text in characters, None without offsets (a slow tokenizer, a token that the tokenizer put there).
+    `added` is a word that was added to the vocabulary. `sequence` is 0 or 1 for the first and second text, None for a
+    token that the tokenizer put there. `part_of` names the characters of which the token has some bytes only, mostly
+    "", and `group` is then the index of the first token that shares them.
     """
     given = (text,) if pair is None else (text, pair)
     offsets = getattr(tokenizer, "is_fast", False)
     encoded = tokenizer(*given, return_offsets_mapping=offsets, return_special_tokens_mask=True, verbose=False)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    ids, put_there = encoded["input_ids"], encoded["special_tokens_mask"]
     spans: list = encoded["offset_mapping"] if offsets else [None] * len(ids)
     sequences = encoded.sequence_ids() if offsets else encoded.get("token_type_ids", [0] * len(ids))
-    names = tokenizer.convert_ids_to_tokens(ids)
+    parts = zip(ids, tokenizer.convert_ids_to_tokens(ids), names(tokenizer, ids), kinds(tokenizer, ids), strict=True)
     return [
         {
             "index": index,
-            "token": names[index],
-            "id": ids[index],
-            "start": spans[index][0] if spans[index] and not special[index] else None,
-            "end": spans[index][1] if spans[index] and not special[index] else None,
-            "special": bool(special[index]) and ids[index] != tokenizer.unk_token_id,
-            "unknown": ids[index] == tokenizer.unk_token_id,
-            "sequence": None if special[index] else sequences[index],
+            "token": token,
+            "text": name.text,
+            "id": number,
+            "start": spans[index][0] if spans[index] and not put_there[index] else None,
+            "end": spans[index][1] if spans[index] and not put_there[index] else None,
+            "special": kind == "special",
+            "unknown": kind == "unknown",
+            "added": kind == "added",
+            "sequence": None if put_there[index] else sequences[index],
+            "part_of": name.part_of,
+            "group": name.group,
         }
-        for index in range(len(ids))
+        for index, (number, token, name, kind) in enumerate(parts)
     ]
 
 
@@ -65,17 +76,17 @@ class TokenStrip:
         self.data, self.text, self.pair = data, text, pair
 
     def __repr__(self) -> str:
-        return " ".join(f"{row['token']}({row['id']})" for row in self.data) or "(no tokens)"
+        return " ".join(f"{row['text']}({row['id']})" for row in self.data) or "(no tokens)"
 
     def _repr_html_(self) -> str:
-        boxes = "".join(_box(row) for row in self.data[:_SHOWN_TOKENS])
-        unknown = sum(row["unknown"] for row in self.data)
-        special = sum(row["special"] for row in self.data)
-        notes = (
-            [f"{len(self.data)} tokens"]
-            + [f"{special} special"] * bool(special)
-            + [f"{unknown} unknown"] * bool(unknown)
-        )
+        shown = self.data[:_SHOWN_TOKENS]
+        boxes = "".join(_group(list(rows)) for _, rows in groupby(shown, key=_whose))
+        notes = [f"{len(self.data)} tokens"]
+        for kind in ("special", "added", "unknown"):
+            count = sum(row[kind] for row in self.data)
+            notes += [f"{count} {kind}"] * bool(count)
+        parts = sum(bool(row["part_of"]) for row in self.data)
+        notes += [f"{parts} with a part of a character"] * bool(parts)
         if len(self.data) > _SHOWN_TOKENS:
             notes.append(f"the first {_SHOWN_TOKENS} are shown")
         return f'<div style="line-height:1.25">{boxes}<div style="color:{GREY}">{" · ".join(notes)}</div></div>'
@@ -88,7 +99,7 @@ class Comparison:
         self.data, self.text = data, text
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name}: {' | '.join(row['token'] for row in rows)}" for name, rows in self.data.items())
+        return "\n".join(f"{name}: {' | '.join(row['text'] for row in rows)}" for name, rows in self.data.items())
 
     def _repr_html_(self) -> str:
         shown = self.text[:_SHOWN_CHARACTERS]
@@ -112,14 +123,14 @@ class Comparison:
             if start > position:
                 cells.append(f'<td colspan="{start - position}"></td>')
             colour = VERMILION if any(row["unknown"] for row in found) else (BLUE, ORANGE)[spot % 2]
-            label = " ".join(_visible(row["token"]) for row in found)
+            label = " ".join(escape(row["text"]) for row in found)
             title = ", ".join(f"id {row['id']}" for row in found)
             style = f"background:{tint(colour, 0.28)};border-radius:3px;padding:1px 3px;{_MONO}"
             cells.append(f'<td colspan="{end - start}" title="{escape(title)}" style="{style}">{label}</td>')
             position, spot = end, spot + 1
         if position < length:
             cells.append(f'<td colspan="{length - position}"></td>')
-        count = sum(not row["special"] for row in rows)
+        count = sum(row["sequence"] is not None for row in rows)
         head = f'<td style="text-align:right;padding-right:8px;white-space:nowrap"><b>{escape(name)}</b></td>'
         tail = f'<td style="color:{GREY};padding-left:8px;white-space:nowrap">{count} tokens</td>'
         return f"<tr>{head}{''.join(cells)}{tail}</tr>"
@@ -139,14 +150,34 @@ def _pieces(rows: list[dict]) -> list[tuple[int, int, list[dict]]]:
     return pieces
 
 
-def _box(row: dict) -> str:
-    colour = GREY if row["special"] else VERMILION if row["unknown"] else ORANGE if row["sequence"] == 1 else BLUE
-    border = f"border:1px {'dashed' if row['special'] else 'solid'} {colour};"
-    where = "" if row["start"] is None else f", characters {row['start']} to {row['end']}"
-    kind = "special, " if row["special"] else "unknown, " if row["unknown"] else ""
+def _whose(row: dict) -> int:
+    """The same for tokens that share a character, another for every other token."""
+    return row["index"] if row["group"] is None else row["group"]
+
+
+def _group(rows: list[dict]) -> str:
+    """The box of a token; tokens that share a character stand over its name."""
+    boxes = "".join(map(_box, rows))
+    if len(rows) == 1:
+        return boxes
+    characters = "".join(dict.fromkeys("".join(row["part_of"] for row in rows)))
     return (
-        f'<span title="{kind}token {row["index"]}{where}" style="{_BOX}{border}background:{tint(colour, 0.16)}">'
-        f'<span style="font-family:monospace">{_visible(row["token"])}</span><br>'
+        f'<span style="display:inline-block;vertical-align:top">{boxes}'
+        f'<span style="display:block;margin:0 3px;border-top:2px solid {GREY};text-align:center;font-size:85%">'
+        f"{escape(characters)} in {len(rows)} tokens</span></span>"
+    )
+
+
+def _box(row: dict) -> str:
+    is_grey = row["special"] or row["added"]
+    colour = GREY if is_grey else VERMILION if row["unknown"] else ORANGE if row["sequence"] == 1 else BLUE
+    border = f"border:1px {'dashed' if is_grey else 'solid'} {colour};"
+    where = "" if row["start"] is None else f", characters {row['start']} to {row['end']}"
+    kind = "".join(f"{kind}, " for kind in ("special", "added", "unknown") if row[kind])
+    own = f": {escape(row['token'])}" if row["token"] != row["text"] else ""
+    return (
+        f'<span title="{kind}token {row["index"]}{where}{own}" style="{_BOX}{border}background:{tint(colour, 0.16)}">'
+        f'<span style="font-family:monospace">{escape(row["text"])}</span><br>'
         f'<span style="font-size:80%;color:{GREY}">{row["id"]}</span></span>'
     )
 

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 import labs_utils as lab
 from labs_utils.attention_maps import coding, views
 from labs_utils.chapters import chapters
-from tests.helpers.test_attention import random_attention
+from tests.helpers.test_attention import LONG, causal, random_attention, tiny
 from tests.support import browser as real
 
 pytestmark = [
@@ -50,6 +50,13 @@ layers = [layer[None] for layer in seen.data["encoder"]]
     "lab.tokens(tokenizer, 'Tokenizers cut 🙂')",
     "lab.compare_tokenizers({'one': tokenizer, 'two': tokenizer}, 'Tokenizers cut')",
     "lab.shapes(model, depth=2, **tokenizer('hi', return_tensors='pt'))",
+    """
+from transformers import GPT2Config, GPT2LMHeadModel
+torch.manual_seed(0)
+writer = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=30522))
+shown = lab.next_token(writer, tokenizer, "the cat", top_k=5)
+shown
+""",
     *([f"lab.quiz({QUIZ!r})"] if QUIZ else []),
 ]
 
@@ -253,6 +260,37 @@ def test_the_other_views_draw_too(notebook):
         assert page.locator(".jupyter-widgets.jupyter-button, .jupyter-widgets.widget-toggle-button").count() > 3
 
 
+def test_the_next_token_follows_its_sliders_and_its_buttons(notebook):
+    page = notebook[0]
+    picture = page.locator(".labs-next-token")
+    handle = page.locator(".widget-slider .noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    for times in ("1.1", "1.2"):  # the slider stays what it was: the second key finds it focused
+        if times == "1.1":
+            handle.press("ArrowRight")
+        else:
+            page.keyboard.press("ArrowRight")
+
+        def is_warmer(times=times) -> None:
+            assert f"temperature = {times}, top_k = 5 · 5 of 30522 tokens can be drawn" in picture.inner_text()
+
+        eventually(is_warmer)
+    token = page.locator(".widget-button[title^='Append the token']").first
+    name = token.inner_text()
+    token.click()
+
+    def is_appended() -> None:
+        appended = picture.locator("span[style*='border-radius']").inner_text()
+        assert appended.strip() == name.removeprefix("##")
+
+    eventually(is_appended)
+    tokens, bars = (picture.locator(f".labs-{part}").all() for part in ("token", "bar"))
+    assert len(tokens) == len(bars) == 12
+    for token, bar in zip(tokens, bars, strict=True):  # whatever a page's style does to tables
+        left, right = token.bounding_box(), bar.bounding_box()
+        assert left["x"] + left["width"] <= right["x"] and right["width"] > 200 and abs(left["y"] - right["y"]) < 12
+
+
 def test_nothing_leaves_this_machine_and_nothing_fails(notebook):
     _, watch, _ = notebook
     assert watch.outside == []
@@ -274,6 +312,11 @@ def test_the_saved_page_draws_offline(chromium, notebook, tmp_path):
         for view in VIEWS:
             assert found[view].evaluate(COLOURS) > 5
         assert found["bertviz: head view"].locator("svg line").count() > 100
+        assert "temperature = 1.2, top_k = 5" in static.locator(".labs-next-token").inner_text()
+        assert (
+            static.locator(".labs-next-token span[style*='border-radius']").count() == 1
+        )  # the token that was clicked
+        assert static.get_by_text("run this cell to use them").count() == 1
         assert watch.errors == []  # nbconvert's own page asks for MathJax; its frames ask for nothing
 
 
@@ -327,5 +370,87 @@ def test_a_page_that_is_too_large_says_what_to_narrow(chromium, monkeypatch):
     with real.offline_page(chromium) as (page, watch):
         page.set_content(figure.html)
         page.wait_for_selector("html[data-ready]", state="attached")
-        assert "this shows layers 3 to 4" in page.locator(".note").inner_text()
+        assert "this shows 2 of 5 layers (0, 3)" in page.locator(".note").inner_text()
         assert page.evaluate(COLOURS) > 5 and watch.errors == []
+
+
+# What the pointer finds at every pixel of a line across the canvas: the values of `read` in order, repeats left out.
+_SWEEP = """([y, read]) => {
+  const canvas = document.querySelector("canvas");
+  const { left, top } = canvas.getBoundingClientRect();
+  const found = [];
+  for (let x = 0; x < canvas.clientWidth; x++) {
+    canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: left + x, clientY: top + y }));
+    const value = figure.state.hover?.[read] ?? null;
+    if (found.at(-1)?.[0] === value) found.at(-1)[1]++;
+    else found.push([value, 1]);
+  }
+  return found;
+}"""
+
+
+def gaps_of(frame, y: float, read: str) -> list[int]:
+    """Pixels between each head and the next on the canvas; all nine heads are there, in order."""
+    found = frame.evaluate(_SWEEP, [y, read])
+    heads = [value for value, _ in found if value is not None]
+    assert heads == list(range(9))
+    first = next(place for place, (value, _) in enumerate(found) if value == 0)
+    between, places = [0] * 8, found[first:]
+    for place, (value, width) in enumerate(places):
+        if value is None and 0 < place < len(places) - 1:
+            between[places[place - 1][0]] = width
+    return between
+
+
+def test_heads_that_share_their_keys_stand_together_and_say_so(chromium):
+    seen = random_attention(causal(4, 9, 12), "decoder", shared=3)
+    with real.offline_page(chromium) as (page, watch):
+        page.set_content(seen.model().html)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        between = gaps_of(page, 80, "h")
+        assert between[2] == between[5] > max(between[0], between[1], between[3]) + 4
+        page.locator("canvas").press("ArrowRight")  # the sweep ended at no head: the first
+        page.locator("canvas").press("ArrowRight")
+        eventually(lambda: _says(page, "head 1 (shares keys with 0, 2)"))
+        page.locator("canvas").press("Enter")
+        eventually(lambda: _says(page, "head 1 (shares keys with 0, 2)"))
+        page.set_content(seen.heads(1, 4).html)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        between = gaps_of(page, 34 + 20 * 1.5, "cell")
+        assert between[2] == between[5] > max(between[0], between[1], between[3]) + 4
+        eventually(lambda: _says(page, "head 4 (shares keys with 3, 5)"))
+        buttons = [page.get_by_label(f"Head {head}", exact=True).bounding_box() for head in range(9)]
+        apart = [right["x"] - left["x"] - left["width"] for left, right in zip(buttons, buttons[1:], strict=False)]
+        assert apart[2] == apart[5] > apart[0] + 4 and apart[0] == apart[1] == apart[3]
+        assert "Head 8 shares keys with 6, 7" in page.get_by_label("Head 8", exact=True).get_attribute("title")
+        assert watch.errors == []
+
+
+def _says(page, text: str) -> None:
+    assert text in page.locator("output").inner_text()
+
+
+def test_queries_and_keys_of_a_grouped_head_say_whose_keys_they_are(chromium):
+    tokenizer = AutoTokenizer.from_pretrained(lab.checkpoint("encoder"))
+    figure = lab.attention(tiny("LlamaForCausalLM"), tokenizer, LONG).query_key(1, 3, 5)
+    with real.offline_page(chromium) as (page, watch):
+        page.set_content(figure.html)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        _says(page, "Head 3 shares keys with 2.")
+        canvas = page.locator("canvas").bounding_box()
+        page.mouse.move(canvas["x"] + 40, canvas["y"] + 92 + 22 * 2.5)
+
+        def shows_the_score() -> None:
+            told = re.search(r"score (−?[\d.]+), weight", page.locator("output").inner_text()).group(1)
+            assert float(told.replace("−", "-")) == pytest.approx(figure.data["scores"][5, 2].item(), abs=6e-4)
+
+        eventually(shows_the_score)
+        assert watch.errors == []
+
+
+def test_a_plain_model_has_no_groups(chromium):
+    with real.offline_page(chromium) as (page, watch):
+        page.set_content(random_attention(causal(2, 9, 12), "decoder").heads().html)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        assert page.locator(".heads .group").count() == 0 and "share" not in page.locator("output").inner_text()
+        assert len(set(gaps_of(page, 34 + 20 * 1.5, "cell"))) == 1 and watch.errors == []

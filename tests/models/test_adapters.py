@@ -61,6 +61,13 @@ def test_sentiment_knows_praise_from_blame():
     assert agreeing("sentiment", praise + blame, ["POSITIVE"] * 4 + ["NEGATIVE"] * 4) >= 7
 
 
+@pytest.mark.skipif(not is_fetched(BASE, entries()["models"][BASE]), reason=f"`labs fetch {BASE}` has not run here")
+def test_chinese_sentiment_knows_praise_from_blame():
+    praise = ["房间干净，服务很好，下次还来。", "位置方便，早餐丰富。", "非常满意！", "前台热情，床很舒服。"]
+    blame = ["太脏了，再也不来。", "服务态度差，空调坏了也没人管。", "非常失望。", "隔音不好，一夜没睡。"]
+    assert agreeing("zh-sentiment", praise + blame, ["POSITIVE"] * 4 + ["NEGATIVE"] * 4) >= 7
+
+
 def test_emotion_names_plain_feelings():
     texts = {
         "I feel so lonely and hopeless today.": "sadness",

@@ -110,7 +110,7 @@ def _free_port() -> int:
         return one.getsockname()[1]
 
 
-def _wait_for(address: str, server, seconds: float = 40) -> None:
+def _wait_for(address: str, server, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
@@ -131,14 +131,14 @@ def write_notebook(path: Path, sources: list[str]) -> None:
 def open_notebook(page, address: str) -> None:
     """Open a notebook in JupyterLab and wait until its kernel is idle."""
     page.goto(address)
-    page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=40_000)
+    page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=120_000)
     page.evaluate("jupyterapp.restored")
     page.wait_for_function(
-        "jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'", timeout=40_000
+        "jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'", timeout=120_000
     )
 
 
-def run_all(page, seconds: float = 60) -> None:
+def run_all(page, seconds: float = 180) -> None:
     """Run all cells of the open notebook and wait for the last."""
     # run-all-cells resolves when the last cell has run, to false when one raised
     page.set_default_timeout(seconds * 1000)

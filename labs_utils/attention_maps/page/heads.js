@@ -25,9 +25,13 @@ function headsPlaces({ width, state }) {
   const left = text + 44;
   const right = left + clamp(width * 0.26, 120, 280);
   const strip = right + text + 14;
-  const cell = clamp((width - strip - 100) / count, 3, 18);
-  return { text, left, right, strip, cell, bar: strip + cell * count + 14 };
+  const gaps = gapsIn(state.stack);
+  const cell = clamp((width - strip - 100 - 6 * gaps) / count, 3, 18);
+  return { text, left, right, strip, cell, bar: strip + cell * count + 6 * gaps + 14 };
 }
+
+// The left edge of a head's cells.
+const cellX = (stack, { strip, cell }, place) => strip + place * cell + 6 * gapsBefore(stack, place);
 
 // Where the middle of a row is.
 const headsY = ({ page, scroll }, place) => HEADS_TOP + page.row * (place + 0.5) - scroll;
@@ -95,11 +99,11 @@ function drawTokens(figure, scene, role) {
   (isQuery ? scene.queries : scene.keys).forEach((i, place) => {
     const y = headsY(figure, place);
     if (y < 0 || y > height + page.row) return;
-    if (at && at.side !== role) markToken(figure, scene, isQuery, i, x, y);
+    const given = at && at.side !== role ? markToken(figure, scene, isQuery, i, x, y) : 0;
     if (at && at.side === role && at.i === i) ring(figure, x + 0.5, y - 9, text + 3, 18);
     write(figure, page.tokens[side][i], isQuery ? left : right + 4, y, {
       align: isQuery ? "right" : "left",
-      colour: page.special[side][i] ? colours.muted : colours.text,
+      colour: page.special[side][i] && given < 0.2 ? colours.muted : colours.text,
       most: text - 4,
     });
     if (side === "encoder" && i === page.second && place > 0) {
@@ -109,20 +113,22 @@ function drawTokens(figure, scene, role) {
   });
 }
 
-// Tint a token by what it gives to, or gets from, the one under the pointer on the other side.
+// Tint a token by what it gives to, or gets from, the one under the pointer on the other side; that weight.
 function markToken(figure, { weights, text, at }, isQuery, i, x, y) {
   const { colours, state } = figure;
   const K = state.stack.keys;
   const weight = isQuery ? weights[i * K + at.i] : weights[at.i * K + i];
   if (weight > 0.02) box(figure, x, y - 9, text + 4, 18, fade(colours.accent, Math.min(0.75, 0.06 + 0.8 * weight)));
-  if (!isQuery || weight < 0.01) return;
+  if (!isQuery || weight < 0.01) return weight;
   setFont(figure, 11);
   write(figure, weight.toFixed(2), x - 8, y, { align: "right", colour: colours.muted });
   setFont(figure);
+  return weight;
 }
 
 // For every key a cell for each head, and a bar for their mean: of the query under the pointer, or of all queries.
 function drawStrip(figure, { strip, cell, bar, queries, keys, weights, at }) {
+  const place = { strip, cell };
   const { ink, colours, ramp, page, state, width, height } = figure;
   const { stack, layer } = state;
   const heads = chosenHeads(state);
@@ -131,13 +137,13 @@ function drawStrip(figure, { strip, cell, bar, queries, keys, weights, at }) {
   const means = q === null ? meanOf(rows, heads) : weights.subarray(q * stack.keys, (q + 1) * stack.keys);
   const scale = clamp(width - bar - 46, 20, 90);
   setFont(figure, 11);
-  keys.forEach((k, place) => {
-    const y = headsY(figure, place);
+  keys.forEach((k, row) => {
+    const y = headsY(figure, row);
     if (y < 0 || y > height + page.row) return;
-    rows.forEach((row, h) => {
-      const x = strip + h * cell;
+    rows.forEach((given, h) => {
+      const x = cellX(stack, place, h);
       ink.globalAlpha = heads.includes(h) ? 1 : 0.25;
-      ink.fillStyle = heat(ramp, row[k]);
+      ink.fillStyle = heat(ramp, given[k]);
       ink.fillRect(x, y - 9, Math.max(1, cell - 1.5), 18);
       if (at && at.cell === h && at.i === k) ring(figure, x - 0.5, y - 9.5, cell - 0.5, 19);
     });
@@ -171,11 +177,13 @@ function drawHeadsHeader(figure, { left, right, strip, cell, bar, at }) {
   });
   const heads = chosenHeads(state);
   const every = Math.ceil(17 / cell);
+  const x = (place) => cellX(state.stack, { strip, cell }, place);
   state.stack.heads.forEach((head, h) => {
     if (h % every) return;
     const colour = heads.includes(h) ? muted : faint;
-    write(figure, String(head), strip + (h + 0.5) * cell - 0.75, 18, { align: "center", colour });
+    write(figure, String(head), x(h) + 0.5 * cell - 0.75, 18, { align: "center", colour });
   });
+  drawGroups(figure, state.stack, 5, x, (place) => x(place) + cell - 1.5);
 }
 
 function hitHeads(figure, x, y) {
@@ -186,15 +194,18 @@ function hitHeads(figure, x, y) {
   const keys = shown(figure, "key");
   if (x < left + 6) return row < queries.length ? { side: "query", i: queries[row] } : null;
   if (x < right - 6 || row >= keys.length) return null;
-  const head = Math.floor((x - strip) / cell);
-  return { side: "key", i: keys[row], cell: x >= strip && head < figure.state.stack.heads.length ? head : null };
+  const { stack } = figure.state;
+  const head = stack.heads.findLastIndex((_, place) => x >= cellX(stack, { strip, cell }, place));
+  const inside = head >= 0 && x < cellX(stack, { strip, cell }, head) + cell;
+  return { side: "key", i: keys[row], cell: inside ? head : null };
 }
 
 function headsStatus(figure) {
   const { stack, layer } = figure.state;
   const at = focus(figure.state);
   const where = `Layer ${stack.layers[layer]}, ${headsText(figure.state)}.`;
-  if (!at) return `${where} Point at a token; click to hold it.`;
+  const shared = isGrouped(stack) ? ` The ${stack.shared} heads under a bracket share their keys.` : "";
+  if (!at) return `${where} Point at a token; click to hold it.${shared}`;
   const isQuery = at.side === "query";
   const [own, other] = isQuery ? [stack.query_side, stack.key_side] : [stack.key_side, stack.query_side];
   const weights = mean(figure);

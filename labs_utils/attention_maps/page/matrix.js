@@ -171,7 +171,8 @@ function matrixStatus(figure) {
   const { stack, layer } = state;
   const at = focus(state);
   const head = chosenHeads(state)[0];
-  const where = `Layer ${stack.layers[layer]}, head ${stack.heads[head]}.`;
+  const shares = sharesText(stack, stack.heads[head]);
+  const where = `Layer ${stack.layers[layer]}, head ${stack.heads[head]}${shares && ` (${shares})`}.`;
   if (!at) return `${where} Rows look at columns; every row sums to 1. Point at a cell to read it.`;
   const names = `${tokenName(figure, stack.query_side, at.q)} looks at ${tokenName(figure, stack.key_side, at.k)}`;
   const most = strongest(stack, layer, head, at.q) === at.k ? ", its strongest" : "";

@@ -43,6 +43,9 @@ function meanText(figure, q, k) {
 function headsText(state) {
   const all = state.stack.heads;
   const heads = chosenHeads(state).map((place) => all[place]);
-  if (heads.length === 1) return `head ${heads[0]}`;
+  if (heads.length === 1) {
+    const shares = sharesText(state.stack, heads[0]);
+    return `head ${heads[0]}${shares && ` (${shares})`}`;
+  }
   return heads.length === all.length ? `mean of all ${all.length} heads` : `mean of heads ${heads.join(", ")}`;
 }

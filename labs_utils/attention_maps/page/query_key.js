@@ -103,7 +103,7 @@ function drawScore(figure, { left, text, score, bar, weights }, k, y, value) {
   setFont(figure);
   write(figure, page.tokens[page.key_side][k], left - 12, y, {
     align: "right",
-    colour: own ? colours.accent : colours.text,
+    colour: own ? colours.accent : page.special[page.key_side][k] ? colours.muted : colours.text,
     most: text - 4,
   });
   setFont(figure, 12);
@@ -133,7 +133,9 @@ function drawQuery(figure, { left, text, cell, gap, product, score, bar, query, 
   if (at && at.i !== undefined) ring(figure, left + at.i * cell - 1, 30, cell + 2 - gap, 20, accent, 2);
   setFont(figure, 11);
   write(figure, `query q, ${d} dimensions`, left, 16, { colour: muted });
-  write(figure, "key k of every token", left, 76, { colour: muted });
+  const shares = sharesText(page, state.head);
+  const keys = `key k of every token${shares && ` (${shares.replace("keys with", "them with")})`}`;
+  write(figure, keys, left, 76, { colour: muted, most: cell * d + 14 });
   write(figure, "q × k, dimension by dimension", product, 76, { colour: muted });
   write(figure, "score", score, 76, { align: "right", colour: muted });
   write(figure, "softmax", bar, 76, { colour: muted });
@@ -176,7 +178,8 @@ function queryKeyStatus(figure) {
   const at = focus(state);
   const where = `Layer ${page.layer}, head ${state.head}, ${tokenName(figure, page.query_side, state.token)}.`;
   if (!at || at.k === null) {
-    const shared = page.shared > 1 ? ` ${page.shared} heads share these keys.` : "";
+    const shares = sharesText(page, state.head);
+    const shared = shares && ` Head ${state.head} ${shares}.`;
     const click = page.query_side === page.key_side ? " Click a token to make it the query." : "";
     return `${where} Scores become weights by softmax.${shared}${click}`;
   }

@@ -121,12 +121,15 @@ async function start(page) {
   if (view.prepares) await prepare(figure);
 }
 
-// Layer by layer, with a pause between, so that the page stays alive.
+// Layer by layer, with a pause where it takes longer than the eye notices, so that the page stays alive.
 async function unpackAll(figure, stack) {
+  let rested = performance.now();
   for (let layer = 0; layer < stack.layers.length; layer++) {
     await layerBytes(stack, layer);
+    if (performance.now() - rested < 30) continue;
     await new Promise((done) => setTimeout(done));
     if (figure.view.needsAll) refresh(figure);
+    rested = performance.now();
   }
 }
 

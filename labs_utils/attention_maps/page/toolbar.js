@@ -130,7 +130,8 @@ function headsControl(figure) {
   const buttons = state.stack.heads.map((head, i) =>
     make("button", {
       textContent: head,
-      title: "Click to see it alone; Shift and click to choose several",
+      title: `${headTitle(state.stack, head)}Click to see it alone; Shift and click to choose several`,
+      className: startsGroup(state.stack, i) ? "group" : "",
       aria: { label: `Head ${head}`, pressed: state.heads.includes(i) },
       onclick: (event) => press(i + 1, headsAfter(state.heads, i, event.shiftKey)),
     }),
@@ -139,6 +140,11 @@ function headsControl(figure) {
     "Heads",
     make("span", { className: "heads", role: "group", aria: { label: "Heads" } }, all, ...buttons),
   );
+}
+
+function headTitle(stack, head) {
+  const shares = sharesText(stack, head);
+  return shares && `Head ${head} ${shares}. `;
 }
 
 // The chosen heads after one was pressed, alone or in addition; pressed again it is let go.
