@@ -3,7 +3,3 @@
 A module here offers `rows()`: an iterator of `data.recipes.results.Row`s. Machines differ: read ratios within a run,
 not seconds.
 """
-
-from data.recipes.results import Row
-
-__all__ = ["Row"]

@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import Row
-from tests.support import browser as real
+from benchmarks.support import browser as real
+from data.recipes.results import Row
 
 _BOUNDS = {64: (0.45, 0.5), 256: (1.2, 1.0), 512: (3.5, 3.0)}  # tokens: (megabytes, seconds)
 _CHAT_BOUNDS = {128: (2.5, 1.0), 512: (3.5, 3.0)}  # at 512 tokens a page brings some of the layers, and says so

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.support.hub_client import Raw, file, lfs_file
 from data.recipes.results import Row
 from labs_utils.hub_server import auth, server
 from labs_utils.hub_server.store import Store
 from labs_utils.paths import ROOT
 from labs_utils.storage import read_json
-from tests.support.hub_client import Raw, file, lfs_file
 
 _MEGABYTES, _LEARNERS = 200, 30
 

@@ -10,9 +10,13 @@ ROOMS = ("labs_utils", "data/recipes", "benchmarks", "tests", "chapters")
 
 
 def imported(path) -> set[str]:
-    """The modules that a file imports anywhere, at its top or inside a function; `from a import b` as `a.b`."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The modules that a file imports anywhere, at its top or inside a function; `from a import b` as `a.b`.
+
+    What is imported for a type checker's eyes only never runs.
+    """
+    found, tree = set(), ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if ast.unparse(getattr(node, "test", node)) != "TYPE_CHECKING"]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -9,10 +9,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import labs_utils as lab
+from benchmarks.support import browser as real
 from labs_utils.attention_maps import coding, views
 from labs_utils.chapters import chapters
 from tests.helpers.test_attention import LONG, causal, random_attention, tiny
-from tests.support import browser as real
 
 pytestmark = [
     pytest.mark.browser,

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.support.hub_client import Raw, file, lfs_file
 from labs_utils.hub_server import auth, repos, server
 from labs_utils.hub_server.app import application
 from labs_utils.hub_server.errors import RepoExists
 from labs_utils.hub_server.limits import Limits
-from tests.support.hub_client import Raw, file, lfs_file
 
 LIMITS = Limits(quota=12_000_000, file=8_000_000, inline_file=200_000, body=300_000, operations=50, files=60, repos=40)
 CONTENT = os.urandom(3_000_000)

@@ -20,7 +20,7 @@ from pathlib import Path
 from labs_utils.hub_server import auth, history, server
 from labs_utils.hub_server.store import Store
 from labs_utils.storage import read_json
-from tests.support.hub_client import Raw, file, lfs_file
+from benchmarks.support.hub_client import Raw, file, lfs_file
 
 folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
 token = auth.add_user(Store(folder).database, "ada")

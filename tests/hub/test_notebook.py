@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from benchmarks.support.hub_client import Raw
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import auth, repos, roster, server
 from labs_utils.hub_server.errors import HubError
 from labs_utils.hub_server.store import Store
 from labs_utils.paths import ROOT
 from labs_utils.storage import read_json
-from tests.support.hub_client import Raw
 
 NOTEBOOK = """
 import labs_utils as lab

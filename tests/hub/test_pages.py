@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from benchmarks.support.hub_client import Raw, file, lfs_file
 from labs_utils.hub_server import auth, server
-from tests.support.hub_client import Raw, file, lfs_file
 
 CARD = """---
 license: cc0-1.0

@@ -7,10 +7,12 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
 
 from data.recipes.qa import answers
-from labs_utils.materials.catalog import checkpoint
+from labs_utils.materials.catalog import checkpoint, entries
+from labs_utils.materials.fetching import is_fetched
 from labs_utils.paths import ROOT
 from tests.support.models import ADAPTERS, load
 
+BASE = "multilingual-encoder"
 each_adapter = pytest.mark.parametrize("role", ADAPTERS)
 
 
