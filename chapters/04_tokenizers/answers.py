@@ -165,6 +165,7 @@ WRONG = {
     ],
     "4.3": [
         (lambda word, merges: ["h", "ugs"] if word == "hugs" else list(word), "left to merge"),
+        (lambda word, merges: replay(word, sorted(merges)), "not what the merges give"),
         (lambda word, merges: word, "a list of str"),
     ],
     "4.4": [

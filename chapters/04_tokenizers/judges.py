@@ -140,10 +140,6 @@ def library_tokens(word: str, merges) -> list[str]:
         ("Perhaps you took the longest piece each time: that is WordPiece. BPE replays its merges.", longest_pieces),
         ("Perhaps you applied the merges from the last to the first.", lambda word, m: replayed(word, m[::-1])),
         ("Perhaps a merge was applied to its first match only.", partial(replayed, most=1)),
-        (
-            "Perhaps you sorted the merges: their order is the order in which they were learned.",
-            lambda word, merges: replayed(word, sorted(merges)),
-        ),
     ],
 )
 def bpe(answer):

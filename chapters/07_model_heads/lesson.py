@@ -43,7 +43,7 @@ type(body).__name__, f"{body.num_parameters():,} parameters, width {body.config.
 # %% [markdown]
 # ## 7.1 The suffix names the head
 # <!-- T120 -->
-# The notes list the suffixes: `*Model`, `*ForCausalLM`, `*ForMaskedLM`, `*ForSeq2SeqLM`, `*ForMultipleChoice`,
+# Many tutorials list the suffixes: `*Model`, `*ForCausalLM`, `*ForMaskedLM`, `*ForSeq2SeqLM`, `*ForMultipleChoice`,
 # `*ForQuestionAnswering`, `*ForSequenceClassification`, `*ForTokenClassification`, and three dots. What do the dots
 # hide? The library keeps one table for each head: from a model type such as `bert` to the class that carries the head.
 # Before you run this: for which head will the most kinds of models have a class, and how many does BERT have?
@@ -74,8 +74,7 @@ axes.set_title("Most of the long bars are heads for text (blue: BERT has this he
 # %% [markdown]
 # Each bar is one head, the twenty most common of all; the blue bars are heads for text, most of the grey ones are for
 # images and speech. In BERT's column most names follow the rule *model + `For` + head*. One doesn't: `BertLMHeadModel`
-# is the causal language model. Before you run this: how many classes in the whole library end in the notes'
-# `ForSeq2SeqLM`?
+# is the causal language model. Before you run this: how many classes in the whole library end in `ForSeq2SeqLM`?
 
 # %%
 from collections import Counter
@@ -93,6 +92,23 @@ for head in ("SEQ_TO_SEQ_CAUSAL_LM", "CAUSAL_LM"):
 # None. `AutoModelForSeq2SeqLM` exists, but behind it stand classes that end in `ForConditionalGeneration`, and some
 # with names of their own, such as `MarianMTModel`. The suffix is a good habit, not a law: the tables know better.
 # (`TEXT_ENCODING` is the one entry of BERT's that is no head: it names the bare body.)
+#
+# <!-- T318 -->
+# One more sentence that goes round: GPT is a *causal language model*, and that is something else than *text
+# generation*. Before you run this: which class does the library itself load for text generation?
+
+# %%
+from transformers.pipelines import PIPELINE_REGISTRY
+
+_, task, _ = PIPELINE_REGISTRY.check_task("text-generation")
+print([auto.__name__ for auto in task["pt"]], task["pt"][0]._model_mapping[transformers.GPT2Config].__name__)
+for name in ("GPT2LMHeadModel", "MarianMTModel", "BertForMaskedLM"):
+    print(f"{name:16} can generate: {getattr(transformers, name).can_generate()}")
+
+# %% [markdown]
+# `AutoModelForCausalLM`, and with GPT-2 it is GPT-2's only language-model head. One is the **head**, the other the
+# **task** that it serves. An encoder with a decoder can generate, too; that GPT has only a decoder is no difference
+# between the two words.
 #
 # ### Exercise 7.1
 # Write `split_name(class_name)`. A name is either *model + `For` + head* or *model + `Model`*. Return a tuple of the
@@ -160,9 +176,9 @@ pd.DataFrame(rows).T
 # masked-language-model head and a next-sentence head together.
 #
 # The last column counts what the checkpoint doesn't have: nobody has trained it. It is small: 22 million parameters in
-# the body, about a thousand in a classifier. The language-model heads look larger, because one bias for each word is
-# counted, for some under two names. Their big matrix is not in the list: it is the embedding matrix, used a second time
-# (chapter 06).
+# the body, about a thousand in a classifier. The language-model heads are larger: before the words comes one more
+# square layer, the *transform*, 384 × 384, and then one bias for each word, for some under two names. Their big matrix
+# is not in the list: it is the embedding matrix, used a second time (chapter 06).
 #
 # Are the bodies really the same? And which of the body's vectors does each head read? Follow the gradient: a token
 # whose vector the head doesn't read gets a gradient of zero. Before you run this: which head reads only `[CLS]`?
@@ -183,24 +199,33 @@ lab.heatmap(torch.stack(reads), rows=names, columns=marks, title="Yellow: the he
 
 # %% [markdown]
 # Each row is a head, each column a token. The vectors are equal to the last bit in all eight models: the heads differ,
-# the body doesn't. Three heads read nothing but `[CLS]`: sequence classification, multiple choice, next sentence. One
-# of the notes says that this vector goes straight into a linear layer. In BERT's own classifier one more layer stands
-# between, the **pooler** (a square matrix and a tanh). You can see it:
+# the body doesn't. Three heads read nothing but `[CLS]`: sequence classification, multiple choice, next sentence. You
+# may read that this vector goes straight into a linear layer. In BERT's own classifier one more layer stands between,
+# the **pooler** (a square matrix and a tanh). You can see it:
 
 # %%
 classifier = heads["SequenceClassification"]
 with torch.inference_mode():
     last = classifier.bert(**one).last_hidden_state                  # [1, tokens, 384]
-    straight = classifier.classifier(last[:, 0])                     # as the note says
+    straight = classifier.classifier(last[:, 0])                     # as you may read
     pooled = classifier.bert.pooler.dense(last[:, 0]).tanh()         # [1, 384]
     through = classifier.classifier(pooled)
     logits = classifier(**one).logits
 torch.allclose(straight, logits, atol=1e-3), torch.allclose(through, logits, atol=1e-6)
 
 # %% [markdown]
-# A last look at the table: `CausalLM` gave logits without a word of complaint. But BERT's body looks to both sides, so
-# such a model knows the next word before it has to guess it. A causal model needs the switch `is_decoder=True`, and
-# training (chapter 06).
+# A last look at the table: `CausalLM` gave logits like the others. Should it? We had asked the library to be quiet; a
+# tiny one of the kind, with the log switched on:
+
+# %%
+logging.set_verbosity_warning()
+tiny = transformers.BertConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12)
+transformers.BertLMHeadModel(tiny)
+logging.set_verbosity_error()
+
+# %% [markdown]
+# BERT's body looks to both sides, so such a model knows the next word before it has to guess it. A causal model needs
+# the switch `is_decoder=True`, and training (chapter 06).
 #
 # ### Exercise 7.2
 # Write `logits_shape(head, batch, length, num_labels, vocab_size, num_choices)`. `head` is one of
@@ -240,11 +265,13 @@ lab.check("7.2", logits_shape)
 # top. Here are short texts on eight topics. Before you run this: will texts on the same topic lie together, though
 # nobody told the body what a topic is?
 
-# %%
+# %% tags=["long"] why="four ways to make one vector of a text, side by side"
+from tqdm.auto import tqdm
+
 def features(model, texts: list[str]) -> dict[str, torch.Tensor]:
-    """[CLS], the pooler's vector and the mean over real tokens of each text, from the frozen body: [texts, width]."""
-    found = {"[CLS]": [], "pooler": [], "mean": []}
-    for begin in range(0, len(texts), 32):
+    """Of each text [CLS], the pooler's vector, the mean and the maximum over real tokens: each [texts, width]."""
+    found = {"[CLS]": [], "pooler": [], "mean": [], "max": []}
+    for begin in tqdm(range(0, len(texts), 32), desc="features", leave=False):
         batch = tokenizer(texts[begin:begin + 32], padding=True, truncation=True, max_length=32, return_tensors="pt")
         with torch.no_grad():
             out = model(**batch)
@@ -252,6 +279,7 @@ def features(model, texts: list[str]) -> dict[str, torch.Tensor]:
         found["[CLS]"].append(out.last_hidden_state[:, 0])
         found["pooler"].append(out.pooler_output)
         found["mean"].append((out.last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1))
+        found["max"].append(out.last_hidden_state.masked_fill(mask == 0, float("-inf")).max(dim=1).values)
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 # %%
@@ -279,7 +307,8 @@ axes.set_title("Texts on one topic lie together, with no head and no label");
 # %% [markdown]
 # Each dot is a text, seen in two of its 384 dimensions. Even this flat shadow has corners for politics, food and
 # travel; what overlaps in the middle has 382 more dimensions to part. So an answer costs one line: for a new text take
-# the topic of the **nearest** known text. Which of the three vectors is best for that?
+# the topic of the **nearest** known text. Which of the four vectors is best for that? (*max* takes, in each dimension,
+# the largest number of any token.)
 
 # %%
 nearest = {}
@@ -292,9 +321,9 @@ pd.Series(nearest, name="share of new texts right").to_frame().style.format("{:.
 
 # %% [markdown]
 # A blind guess gets one in eight. The mean over the tokens wins by a distance: this encoder was trained for sentence
-# vectors, and as means. Its pooler was left behind. One of the notes recognises a model without a head by the
-# `BertPooler` at its end; but the `pooler_output` is no better a summary for being last. Whether it means anything
-# depends on how the body was trained.
+# vectors, and as means. Its pooler was left behind. The maximum comes last: one loud token speaks for the whole text. A
+# model without a head can be known by the `BertPooler` at its end; but the `pooler_output` is no better a summary for
+# being last. Whether it means anything depends on how the body was trained.
 #
 # ### Exercise 7.3
 # Write `nearest_centroid(known, labels, new)`. `known` `[n, width]` are features with `labels` `[n]` (integers,
@@ -321,8 +350,8 @@ lab.check("7.3", nearest_centroid)
 # %% [markdown]
 # ## 7.4 AutoModel or AutoModelForSequenceClassification?
 # <!-- T128 -->
-# One of the notes compares the two in a table: purpose, structure, use, output, loading. Before you run this: which
-# rows of such a table can a program fill in by itself? Take the same text and the same label for both.
+# The two are often compared in a table: purpose, structure, use, output, loading. Before you run this: which rows of
+# such a table can a program fill in by itself? Take the same text and the same label for both.
 
 # %%
 def describe(model) -> dict:
@@ -345,23 +374,37 @@ pd.DataFrame({"AutoModel": describe(body), "AutoModelForSequenceClassification":
 
 # %% [markdown]
 # Loading is the same call; only the class differs. The second has the first inside, as its attribute `bert`, with a
-# dropout and one linear layer behind it. It knows what a label is, and so it can compute a loss.
-#
-# One cell of the note's table says that `AutoModel` is *only the encoder part*. For BERT that is all there is. Before
-# you run this: what does `AutoModel` make of a text generator, and of a translator?
+# dropout and one linear layer behind it. It knows what a label is, and so it can compute a loss. Does that make
+# `AutoModelForSequenceClassification` a **subclass** of `AutoModel`, as some say?
 
 # %%
-for role in ("encoder", "generator", "translator"):
+print("a subclass:", issubclass(AutoModelForSequenceClassification, AutoModel))
+for auto in (AutoModel, AutoModelForSequenceClassification):
+    chosen = auto._model_mapping[type(body.config)]
+    print([parent.__name__ for parent in auto.__mro__[1:-1]], "→", chosen.__name__)
+isinstance(classifier, AutoModelForSequenceClassification), isinstance(classifier, transformers.BertPreTrainedModel)
+
+# %% [markdown]
+# No: they are siblings, children of one base class, each with a table of its own. And no model is ever an *instance* of
+# either: an auto class looks up another class, and hands you an object of that.
+#
+# Some say that `AutoModel` is *only the encoder part*. For BERT that is all there is. Before you run this: what does
+# `AutoModel` make of a chat model, and of a translator?
+
+# %%
+for role in ("encoder", "llm", "translator"):
     source = lab.checkpoint(role)
     model = AutoModel.from_pretrained(source, revision=source.revision, dtype=torch.float32)
     print(f"{role:11} {type(model).__name__:12} {[name for name, _ in model.named_children()]}")
+del model
 
 # %% [markdown]
-# A whole decoder (GPT-2), and an encoder **with** its decoder (Marian). `AutoModel` means *the model without its head*,
-# whatever the body is made of. And not every body has every head. The tables of section 7.1 say which:
+# A whole decoder (Llama's: the embedding, thirty layers, the last norm), and an encoder **with** its decoder (Marian).
+# `AutoModel` means *the model without its head*, whatever the body is made of. And not every body has every head. The
+# tables of section 7.1 say which:
 
 # %%
-for kind in ("bert", "gpt2", "marian"):
+for kind in ("bert", "llama", "marian"):
     print(f"{kind:7}", ", ".join(head for head, table in tables.items() if kind in table))
 
 # %% [markdown]
@@ -383,6 +426,7 @@ tries = {
     "num_labels=3": {"num_labels": 3},
     "id2label of 3": {"id2label": {0: "bad", 1: "fair", 2: "good"}},
     "num_labels=5, id2label of 3": {"num_labels": 5, "id2label": {0: "bad", 1: "fair", 2: "good"}},
+    "id2label of 3, num_labels=5": {"id2label": {0: "bad", 1: "fair", 2: "good"}, "num_labels": 5},
 }
 
 # %%
@@ -393,9 +437,10 @@ for name, given in tries.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Two labels, `LABEL_0` and `LABEL_1`, if you say nothing. `id2label` sets the width, and wins over `num_labels` where
-# they disagree. Now read the last column: it keeps the default names. **`id2label` doesn't fill `label2id`.** Give
-# both, always:
+# Two labels, `LABEL_0` and `LABEL_1`, if you say nothing. `id2label` sets the width by itself. Where it and
+# `num_labels` disagree, the one you wrote **last** wins, without a word: in the last row your three names are lost. So
+# give only one of them. Now read the last column: it keeps the default names. **`id2label` doesn't fill `label2id`.**
+# Give both, always:
 
 # %%
 named = loaded(
@@ -449,9 +494,9 @@ lab.check("7.4", label_maps)
 # %% [markdown]
 # ## 7.6 Three problems, three losses
 # <!-- T124 -->
-# One of the notes says: with `num_labels=1` it is regression, otherwise classification. There is a third case, and a
-# trap. The same head can answer *how much* (regression), *which one* (single label) or *which ones* (multi-label); only
-# the loss differs. Before you run this: how does the model know which you mean?
+# You may read: with `num_labels=1` it is regression, otherwise classification. There is a third case, and there are two
+# traps. The same head can answer *how much* (regression), *which one* (single label) or *which ones* (multi-label);
+# only the loss differs. Before you run this: how does the model know which you mean?
 
 # %%
 texts = tokenizer(first, padding=True, return_tensors="pt")
@@ -512,8 +557,8 @@ axes.set_title("Only the squared error punishes a logit for being too large");
 # regression a logit is the answer itself: above the target it is wrong again. (That is why you don't put classes 0 … 4
 # into a one-number head without thinking.)
 #
-# Now the trap. `[[1, 0, 1], [0, 0, 0]]` are the same multi-label answers, written as integers, as a data set often
-# holds them:
+# Now the first trap. `[[1, 0, 1], [0, 0, 0]]` are the same multi-label answers, written as integers, as a data set
+# often holds them:
 
 # %%
 whole_numbers = torch.tensor([[1, 0, 1], [0, 0, 0]])
@@ -537,6 +582,23 @@ out.loss.item(), chances.sum(dim=-1)
 
 # %% [markdown]
 # Read a multi-label head with a sigmoid for each label, not with a softmax: the chances of a row need not sum to 1.
+#
+# The second trap: a regression with **several** numbers for each text, say stars for room, food and staff. Before you
+# run this: the labels are floats of shape `[2, 3]`. Which problem will the model see in them?
+
+# %%
+stars = torch.tensor([[4.5, 2.0, 5.0], [1.0, 3.5, 2.5]])
+for problem in (None, "regression"):
+    torch.manual_seed(1)
+    model = loaded(num_labels=3, problem_type=problem)
+    with torch.inference_mode():
+        out = model(**texts, labels=stars)
+    print(f"{model.config.problem_type:27} loss {out.loss.item():.3f}")
+assert torch.allclose(out.loss, ((out.logits - stars) ** 2).mean())  # the mean over all six squares
+
+# %% [markdown]
+# Unasked, it takes the stars for six times yes or no. With `problem_type="regression"` a head may have any width, and
+# the loss is the mean of all the squares.
 #
 # ### Exercise 7.5
 # Write `multi_label_loss(logits, targets)`: both are `[texts, labels]`, `targets` hold 0s and 1s, perhaps as integers.
@@ -663,7 +725,7 @@ library, library.softmax(dim=-1)
 # %% [markdown]
 # The softmax runs over the **choices**: they compete, and the chances of each row sum to 1. (The head is untrained, so
 # all are near a third.) This is why the head needs no `num_labels`: three choices or five, it is always one number
-# each. And it is why the notes warn of the memory: the body's batch is as many times larger as there are choices.
+# each. And it is why memory runs out sooner: the body's batch is as many times larger as there are choices.
 #
 # Before you run this: what happens if you forget the dimension, and give the six sequences as they are?
 
@@ -706,7 +768,7 @@ lab.check("7.6", encode_choices)
 # ## 7.9 Question answering: two positions, and labels out of range
 # <!-- T127 -->
 # The extractive head marks an answer in a text: one number for each token as a possible **start**, one as a possible
-# **end**. The pair is a question and the *text with the answer in it* (one of the notes says question and answer; the
+# **end**. The pair is a question and the *text with the answer in it* (not question and answer, as you may read; the
 # answer is what we look for). Before you run this: the data give the answer's first **character**. How do you get to
 # tokens?
 
@@ -723,8 +785,8 @@ found = tokenizer.decode(encoded["input_ids"][0, start:end + 1])
 row["question"], answer, found, f"tokens {start} to {end} of {length}"
 
 # %% [markdown]
-# The labels are positions, so a text that is cut too short can leave them outside. The notes say that such illegal
-# labels are squeezed (`clamp`) into the legal range. Is that so? Give the model every second start label from −8 to
+# The labels are positions, so a text that is cut too short can leave them outside. The source calls `clamp` on such
+# labels, as if to squeeze them into the legal range. Is that so? Give the model every second start label from −8 to
 # eight behind the end, and draw the loss. Before you run this: what do you expect on the far left, and on the far
 # right?
 
@@ -748,8 +810,8 @@ axes.set_title("Left of the text: the loss of [CLS]. Right of it: no loss at all
 # %% [markdown]
 # In the left strip the line is flat: every negative label counts as position 0, `[CLS]`. In the right strip there is no
 # line. The model squeezes a label that is too large to `length`, **one behind the last token**, and tells its loss to
-# ignore exactly that number. So the notes are half right: a label behind the end is not moved into the text, it is left
-# out. In a batch, the others still count. If none is left, the loss is a mean over nothing:
+# ignore exactly that number. So a label behind the end is not moved into the text, it is left out. In a batch, the
+# others still count. If none is left, the loss is a mean over nothing:
 
 # %%
 two = tokenizer([row["question"]] * 2, [row["context"]] * 2, return_tensors="pt")
@@ -761,9 +823,23 @@ with torch.inference_mode():
 usual.item(), half.item(), none.item()
 
 # %% [markdown]
-# The first two are equal, because the two examples are the same and one of them was left out. The third is `nan`, and
-# one step with it ruins every weight of a model. So check your labels before you train: an answer that was cut away
-# belongs to `[CLS]` (position 0, *no answer here*), or out of the batch.
+# The first two are equal, because the two examples are the same and one of them was left out. The third is `nan`.
+# Before you run this: what does one training step with it do to the weights?
+
+# %%
+loss = qa(**two, start_positions=torch.tensor([9_999, 9_999]), end_positions=ends).loss
+loss.backward()
+slopes = [weight.grad for weight in qa.parameters() if weight.grad is not None]
+ruined = sum(not bool(slope.isfinite().all()) for slope in slopes)
+qa.zero_grad()
+print(f"loss {loss.item()}: {ruined} of {len(slopes)} gradients hold a nan or inf")
+sum([usual.item(), loss.item(), half.item()]) / 3
+
+# %% [markdown]
+# Nothing: a label that is left out sends zeros back, and the ends still teach. The `nan` is in the number only. But
+# that number spoils whatever you do with it: a mean of losses, as in the last line, a curve, a rule to stop early. So
+# check your labels before you train: an answer that was cut away belongs to `[CLS]` (position 0, *no answer here*), or
+# out of the batch.
 #
 # Last, a trap in the head's width. Its two numbers are `num_labels=2`. A classifier takes any other number; this head
 # doesn't:
@@ -805,8 +881,21 @@ lab.check("7.7", span_loss)
 # %% [markdown]
 # ## 7.10 A head of your own
 # <!-- T125 -->
-# One of the notes ends with a classifier written by hand, `BertForCLS`. Here it is, nearly as it stands there. Before
-# you run the cell after it: what will happen when you save this model and load it again?
+# First read a head that somebody else wrote. `inspect.getsource` shows the source of any class of the library. Before
+# you run this: which lines of BERT's own classifier belong to the body, and which are the head?
+
+# %%
+print(inspect.getsource(transformers.BertForSequenceClassification.__init__))
+source = inspect.getsource(transformers.BertForSequenceClassification.forward)
+begin = source.index("        outputs = self.bert(")
+print(source[begin : source.index('            if self.config.problem_type == "regression"')], "           …")
+
+# %% [markdown]
+# One line for the body, `self.bert`; three for the head: `pooled_output`, `dropout`, `classifier`. Then the choice of
+# the loss, as in section 7.6: by `num_labels` and the type of the labels, written into the config.
+#
+# Now a classifier as many tutorials write it by hand, `BertForCLS`. Before you run the cell after it: what will happen
+# when you save this model and load it again?
 
 # %%
 from torch import nn
@@ -814,7 +903,7 @@ from transformers import BertModel, BertPreTrainedModel
 
 heads = {"NextSentencePrediction": heads["NextSentencePrediction"]}  # lets the others go, about 90 MB each
 
-# %% tags=["long"] why="the whole class is the notes' own, nearly word for word"
+# %% tags=["long"] why="a whole class, as many write it, is taken apart below"
 class BertForCLS(BertPreTrainedModel):
     def __init__(self, config, args):
         super().__init__(config)
@@ -913,7 +1002,8 @@ def fit(model, steps: int = 28) -> list[float]:
     optimizer, losses = torch.optim.AdamW(learning, lr=6e-4), []
     schedule = transformers.get_scheduler("linear", optimizer, num_warmup_steps=3, num_training_steps=steps)
     model.train()
-    for _, rows in zip(range(steps), data["train"].shuffle(seed=0).iter(batch_size=16)):
+    batches = data["train"].shuffle(seed=0).iter(batch_size=16)
+    for _, rows in zip(tqdm(range(steps), desc="training", leave=False), batches):
         loss = model(**encode(rows["text"]), labels=torch.tensor(rows["label"])).loss
         loss.backward()
         optimizer.step()
@@ -968,10 +1058,10 @@ classify("The goalkeeper saved a penalty in the last minute of the final.")
 # %% [markdown]
 # ## 7.11 [CLS] or the mean?
 # <!-- T125 -->
-# The notes take `[CLS]`. Is that the best vector for a head? A fair race needs the same budget for all, and more than
-# one start. So: the body is **frozen** altogether, each vector is computed once, and on each of the three stands the
-# same linear head, trained for 150 steps from five seeds (another start, other batches). Two data sets: the topics, and
-# six emotions. Before you run this: who wins, and by how much?
+# Most hand-written heads take `[CLS]`. Is that the best vector for a head? A fair race needs the same budget for all,
+# and more than one start. So: the body is **frozen** altogether, each vector is computed once, and on each of the four
+# stands the same linear head, trained for 150 steps from five seeds (another start, other batches). Two data sets: the
+# topics, and six emotions. Before you run this: who wins, and by how much?
 
 # %%
 emotion = lab.dataset("emotion")
@@ -1000,7 +1090,7 @@ def race(vectors: dict, labels: dict, seed: int, steps: int = 150) -> float:
 # %%
 races, rows = {"topics": (topic_features, topic_labels), "emotions": (feeling_features, feeling_labels)}, []
 for name, (found, labels) in races.items():
-    for pooling in ("pooler", "[CLS]", "mean"):
+    for pooling in ("pooler", "[CLS]", "max", "mean"):
         vectors = {split: found[split][pooling] for split in found}
         rows += [{"data": name, "pooling": pooling, "right": race(vectors, labels, seed)} for seed in range(5)]
 results = pd.DataFrame(rows)
@@ -1019,15 +1109,15 @@ for axes, (name, (_, labels)) in zip(panels, races.items()):
     axes.plot(group["pooling"], group["right"], "o", alpha=0.6)
     same_answer = (labels["test"] == labels["train"].mode().values).float().mean()
     axes.axhline(same_answer, color="#888888", linestyle=":")
-    axes.set(title=name, ylim=(0, 1), xlim=(-0.5, 2.5), xlabel="vector that the head gets")
+    axes.set(title=name, ylim=(0, 1), xlim=(-0.5, 3.5), xlabel="vector that the head gets")
 panels[0].set_ylabel("share of new texts right")
 figure.suptitle("Frozen body: the mean wins on both data sets", x=0.01, ha="left");
 
 # %% [markdown]
-# Each dot is one seed. The order is the same in both panels, and for the emotions the gap is far larger than the wobble
-# between seeds. (All three got the same learning rate; it was tuned for none of them.) So is the mean better than
-# `[CLS]`? **For this body, while it is frozen.** It was trained to make good means. If the upper layers may learn, they
-# can change what `[CLS]` holds. One seed each, the training of section 7.10:
+# Each dot is one seed. The mean leads in both panels, and for the emotions by far more than the wobble between seeds.
+# The maximum changes its place from panel to panel. (All four got the same learning rate; it was tuned for none of
+# them.) So is the mean better than `[CLS]`? **For this body, while it is frozen.** It was trained to make good means.
+# If the upper layers may learn, they can change what `[CLS]` holds. One seed each, the training of section 7.10:
 
 # %%
 other = untrained("mean")
@@ -1071,9 +1161,9 @@ lab.check("7.8", AttentionHead)
 # %% [markdown]
 # ## 7.12 Thrown away or kept?
 # <!-- T126 -->
-# One of the notes asks why a *pretrained head* is discarded when you load `bert-base-uncased` as a classifier, and
-# answers that the checkpoint brings a classification head that doesn't suit. Look at one: our `masked-lm` plays the
-# part of that checkpoint. Before you run this: what head is in the file?
+# Why is a *pretrained head* discarded when you load `bert-base-uncased` as a classifier? An answer that goes round: the
+# checkpoint brings a classification head that doesn't suit. Look at one: our `masked-lm` plays the part of that
+# checkpoint. Before you run this: what head is in the file?
 
 # %%
 def status(report: dict) -> dict[str, str]:
@@ -1095,8 +1185,9 @@ pd.Series(status(report), name="what became of it").to_frame()
 # nothing of that **name**. (Nor has ours a pooler, which a language model doesn't need. That layer of the body is
 # random too.)
 #
-# So it is not a judgement about overfitting or usefulness, as the note supposes. It is a comparison of names. Test it:
-# a next-sentence head has two outputs, like a two-class classifier. Before you run this: will its weights be used?
+# So it is not a judgement about overfitting or usefulness. It is a comparison of names. Test it: a next-sentence head
+# has two outputs, like a two-class classifier, and the file of the real `bert-base-uncased` carries one, as
+# `cls.seq_relationship`. Before you run this: will its weights be used?
 
 # %%
 here = Path(box.name, "next_sentence")
@@ -1189,7 +1280,7 @@ import copy
 
 curves = {}
 for count in (6, 100):
-    for seed in range(8):
+    for seed in tqdm(range(8), desc=f"{count} texts", leave=False):
         torch.manual_seed(100 + seed)
         runs = {
             "kept": (copy.deepcopy(judge.classifier), "its own numbers"),
@@ -1208,7 +1299,7 @@ for axes, count in zip(panels, (6, 100)):
     axes.set(xlabel="training step", title=f"{count} texts to learn from", ylim=(0, 1))
 panels[0].set_ylabel("share of 220 new texts right")
 panels[1].legend(loc="lower right")
-figure.suptitle("A kept head wins the start, not the race", x=0.01, ha="left");
+figure.suptitle("A kept head starts ahead; with a hundred texts the others catch up", x=0.01, ha="left");
 
 # %%
 at = {key: {"no step": run[0], "10 steps": run[10], "60 steps": run[-1]} for key, run in mean_curves.items()}
@@ -1221,9 +1312,8 @@ pd.DataFrame(at).T.astype(float).rename_axis(["start", "texts"]).style.format("{
 # blind guess the fresh one, and the kept head with other numbers almost never: it is as sure as ever, of the wrong
 # numbers. No error, no warning. Then the right ends. With a hundred texts all three meet: the knowledge is in the body,
 # and a head of 2,310 numbers is learned again in a few dozen steps. With six texts the kept head stays ahead, and yet
-# training makes it **worse**: six examples teach it less than it knew. One note says that a kept head helps when data
-# are few, and is right; another fears that it overfits, and that happens to *any* head on six texts. The cure is fewer
-# steps or more texts, not a fresh head.
+# training makes it **worse**: six examples teach it less than it knew. A kept head helps when data are few: true. It
+# may overfit: true of *any* head on six texts. The cure is fewer steps or more texts, not a fresh head.
 #
 # So: **keep** a head when your labels are its labels, by name **and** by number, above all when you have few examples
 # or none. **Replace** it when width or meaning differ; with some data it costs you little. And if the width is the same
@@ -1262,6 +1352,8 @@ lab.check("7.9", loading_report)
 # | the notes say | today | why |
 # | --- | --- | --- |
 # | a warning, *Some weights … were not initialized …* | a loading report with a line for each weight; `output_loading_info=True` gives it as a dictionary | the same facts, as a table |
+# | `AutoModelForSequenceClassification` is a subclass of `AutoModel` | both derive from `_BaseAutoModelClass` | they look up different tables |
+# | causal language modelling differs from text generation | `pipeline("text-generation")` loads `AutoModelForCausalLM` | a head, and the task it serves |
 # | `_keys_to_ignore_on_load_unexpected = [r"pooler"]` keeps a tagging model quiet about the pooler | the class has no such list; the report names the pooler as unexpected | you see what is dropped, and judge it yourself |
 # | class names end in `ForSeq2SeqLM` | `AutoModelForSeq2SeqLM` finds `…ForConditionalGeneration`, `MarianMTModel`, … | the suffix belongs to the auto class |
 # | `forward(…, head_mask=…)` | no such argument; BERT ignores it without a word | chapter 06 masks a head with a hook |

@@ -122,8 +122,8 @@ lab.check("10.1", lazy_baseline)
 # `lab.hint("10.1")` helps.
 #
 # One more look costs nothing and saves an evening. A label outside the range stops the training in the middle of an
-# epoch, on a GPU with an error that names neither row nor label. On the Hub, `-1` often stands for "this label is
-# secret". So ask first:
+# epoch, on a GPU with an error that names neither row nor label. (All but one: a row with `-100` is skipped without a
+# word.) On the Hub, `-1` often stands for "this label is secret". So ask first:
 
 # %%
 def ready(split, classes: int) -> str:
@@ -144,6 +144,10 @@ with lab.expect_error(ValueError):
     ready(secret, len(names))
 with lab.expect_error(ValueError):
     ready(emotions["train"].select([]), len(names))
+scores, measure = torch.zeros(2, len(names)), torch.nn.functional.cross_entropy
+with lab.expect_error(IndexError):
+    measure(scores, torch.tensor([1, -1]))
+measure(scores, torch.tensor([1, -100])) == measure(scores[:1], torch.tensor([1]))  # the second row is skipped
 
 # %% [markdown]
 # ## 10.2 One batch for the whole split
@@ -178,7 +182,7 @@ def padded(batch):
 for size in (100, None):
     rows = emotions["train"].map(padded, batched=True, batch_size=size)
     widths = {len(ids) for ids in rows["input_ids"]}
-    print(f"batch_size={size}: rows of {len(widths)} different lengths")
+    print(f"batch_size={size}: different lengths among the rows: {len(widths)}")
 
 # %% [markdown]
 # `padding=True` pads to the longest text *that the function sees*. With `None` this is the longest of the split, so all
@@ -257,6 +261,23 @@ import dataclasses
 print([field.name for field in dataclasses.fields(DataCollatorWithPadding)])
 with lab.expect_error(ValueError):
     collate([{"text": "Hello, how are you?", "label": 0}, {"text": "Goodbye!", "label": 1}])
+
+# %% [markdown]
+# <!-- T322 -->
+# What do `padding`, `max_length` and `pad_to_multiple_of` do? Two rows, of three and of ten tokens. Before you run
+# this: which of the settings makes a width of 16, which of 12, and which makes none?
+
+# %%
+two = [{"input_ids": list(range(3))}, {"input_ids": list(range(10))}]
+settings = [{}, {"pad_to_multiple_of": 8}, {"padding": "max_length", "max_length": 12}, {"max_length": 4}]
+for given in settings:
+    print(f"{str(given):45} {tuple(DataCollatorWithPadding(tokenizer, **given)(two)['input_ids'].shape)}")
+with lab.expect_error(ValueError):
+    DataCollatorWithPadding(tokenizer, padding=False)(two)
+
+# %% [markdown]
+# Multiples of 8 suit the matrix units of a GPU. `max_length` means something only with `padding="max_length"`, as the
+# warning says, and it never shortens. Without padding, rows of two lengths make no tensor, and that is the error.
 
 # %% [markdown]
 # ### Exercise 10.2
@@ -364,6 +385,40 @@ pd.Series({name: getattr(arguments, name) for name in defaults}, name="default")
 # %% [markdown]
 # AdamW, a learning rate that falls linearly to zero, gradients clipped to norm 1, seed 42. Nothing is reported to an
 # outside service unless you ask; that default was "all" in the notes' time.
+
+# %% [markdown]
+# Three parts you can hand to the Trainer ready-made: a `data_collator`, `optimizers` (an optimizer with its scheduler),
+# and `model_init`, a function that makes the model. Before you run this: how often is `model_init` called when you
+# train twice?
+
+# %%
+made = []
+
+def model_init():
+    """A new model each time, and a line in the list."""
+    made.append(fresh())
+    return made[-1]
+
+quick = TrainingArguments(f"{box.name}/parts", max_steps=2, save_strategy="no", report_to="none", **options)
+parts = {"train_dataset": encoded["train"], "data_collator": DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)}
+again = Trainer(model_init=model_init, args=quick, **parts)
+counts = [len(made)] + [(again.train(), len(made))[1] for _ in range(2)]
+print(counts, "models; the last one is trained:", again.model is made[-1])
+
+# %%
+mine = fresh()
+descent = torch.optim.SGD([weight for weight in mine.parameters() if weight.requires_grad], lr=0.01)
+steady = torch.optim.lr_scheduler.ConstantLR(descent, factor=1.0)
+own = Trainer(mine, quick, optimizers=(descent, steady), **parts)
+own.train()
+print(type(own.optimizer.optimizer).__name__, own.optimizer.param_groups[0]["lr"])
+with lab.expect_error(RuntimeError):
+    Trainer(model_init=model_init, args=quick, optimizers=(descent, steady), **parts)
+
+# %% [markdown]
+# Once when the Trainer is made, and again at the start of every `train()`, so each training begins from nothing: that
+# is what a search over learning rates needs. With your own `optimizers` the arguments' learning rate is not used. Both
+# together can't work, as an optimizer holds the weights of *one* model.
 
 # %% [markdown]
 # ## 10.5 Metrics
@@ -577,8 +632,8 @@ axes.set(ylabel="F1 on the test split", ylim=(0, 1))
 axes.set_title("One number hides six: F1 by class, frequent ones first");
 
 # %% [markdown]
-# Under each bar stands the emotion's share of the training texts. The dotted line is the weighted F1: look how far
-# single classes are from it.
+# Under each bar stands the emotion's share of the training texts. The dotted line is the weighted F1: the class far
+# below it hardly moves it, because it is rare.
 #
 # ### Exercise 10.4
 # `trainer.state.log_history` is a list of dicts: some come from training (`loss`), some from evaluation (`eval_loss`),
@@ -619,12 +674,14 @@ right.set_title(f"{100 * clipped:.0f} % of these were clipped to 1 (dotted)");
 # %% [markdown]
 # ## 10.8 Where is the model wrong?
 # <!-- T156 -->
-# One number for a split tells you *that* the model errs. The loss of each text tells you *where*. The notes do it with
-# `map`, in a function with two slips. Before you run this, find them:
+# One number for a split tells you *that* the model errs. The loss of each text tells you *where*. Many do it with
+# `map`, in a function like this one. It has three slips. Before you run the next cell, find them:
 #
 # ```python
 # inputs = {k: v.to(device) for k, v in batch.items() if k in tokenizer.model_input_name}
 # output = model(**input)
+# …
+# return {"loss": loss.cpu().numpy(), "predicated_label": predicted.cpu().numpy()}
 # ```
 
 # %%
@@ -635,10 +692,12 @@ with lab.expect_error(TypeError):
 
 # %% [markdown]
 # The attribute is `model_input_names`, with an *s*. And `input` is not `inputs`: it is Python's own function that asks
-# for a line from the keyboard, which is why nothing warns you that the name is unknown. Two more things the snippet
-# leaves to luck: `v.to` needs tensors, so the columns must be padded to one length; and the model must be in `eval`
-# mode, or dropout makes the losses random. What the notes have right is `reduction="none"`: one number for each row
-# instead of the mean. Here it is with our unpadded rows:
+# for a line from the keyboard (in a notebook the kernel puts its own method there), which is why nothing warns you that
+# the name is unknown. The third slip raises nothing at all: *predicated* for *predicted*. The table gets a column of
+# that name, and the cell that asks for the other one fails far from here. Two more things the snippet leaves to luck:
+# `v.to` needs tensors, so the columns must be padded to one length; and the model must be in `eval` mode, or dropout
+# makes the losses random. What is right is `reduction="none"`: one number for each row instead of the mean. Here it is
+# with our unpadded rows:
 
 # %%
 from torch.nn.functional import cross_entropy
@@ -682,8 +741,8 @@ axes.set(xlabel="loss of one text", ylabel="texts")
 axes.set_title(f"A tenth of the texts makes {100 * share:.0f} % of the loss");
 
 # %% [markdown]
-# Most texts sit at the left and cost almost nothing. The long tail on the right is where a better label, or more texts
-# of that kind, would help.
+# Most texts sit at the left. The long tail on the right is where a better label, or more texts of that kind, would
+# help.
 #
 # ### Exercise 10.5
 # Write `confident_mistakes(logits, labels, k)`: `logits` is a tensor of shape `[rows, classes]`, `labels` one of shape
@@ -872,8 +931,9 @@ assert apart < (1e-5 if lab.device().type == "cpu" else 1e-2)
 f"{len(losses(broken))} losses, then {len(losses(resumed))}; largest difference {apart:.1g}"
 
 # %% [markdown]
-# Not similar: the same. The Trainer skipped the five batches that were done and went on with the sixth.
-# `train(resume_from_checkpoint=True)` takes the newest checkpoint in `output_dir`.
+# Not similar: the same. The Trainer skipped the five batches that were done and went on with the sixth. (The resumed
+# log has all sixteen losses: the first five come from `trainer_state.json`.) `train(resume_from_checkpoint=True)` takes
+# the newest checkpoint in `output_dir`.
 #
 # **The best, not the last.** Train too long on too little, and the model learns its texts by heart. Two arguments and a
 # callback help: `load_best_model_at_end` brings back the best checkpoint, `save_strategy="best"` writes one only when
@@ -1075,11 +1135,11 @@ card = Path(arguments.output_dir, "README.md").read_text(encoding="utf-8")
 print(card[: card.index("## Training procedure")])
 
 # %% [markdown]
-# The Trainer fills in what it knows: the base model, the data set, the losses, the arguments and versions (further
-# down). *More information needed* is your part: what the model is for, what it is not for, on what it was trained.
-# Chapter 13 writes such a card. `training_args.bin` is a pickle of the arguments, your folder's name included.
-# `optimizer.pt` and `rng_state.pth` are for you, not for readers. Now push, to the Hub on your machine. Before you run
-# this: when will the repository be there?
+# The base model, the data set and the licence are what we have just said. The Trainer adds what it knows by itself: the
+# losses, the arguments and versions (further down). *More information needed* is your part: what the model is for, what
+# it is not for, on what it was trained. Chapter 13 writes such a card. `training_args.bin` is a pickle of the
+# arguments, your folder's name included. `optimizer.pt` and `rng_state.pth` are for you, not for readers. Now push, to
+# the Hub on your machine. Before you run this: when will the repository be there?
 
 # %%
 import warnings
@@ -1125,7 +1185,7 @@ if hub:
 # | likewise: `group_by_length=True` | `train_sampling_strategy="group_by_length"` | one argument for all ways to sample |
 # | `logging_steps=len(data) // batch_size` | `logging_steps=0.05`, or `logging_strategy="epoch"` | a share of all steps needs no arithmetic |
 # | likewise: every logger that is installed is used | `report_to="none"` is the default | nothing leaves the machine unasked |
-# | `tokenizer.model_input_name`, `model(**input)` | `tokenizer.model_input_names`, `model(**inputs)` | two slips in the notes |
+# | `tokenizer.model_input_name`, `model(**input)` | `tokenizer.model_input_names`, `model(**inputs)` | two of the snippet's slips; the third is a column named `predicated_label` |
 # | `map(…, batch_size=None)` is the default size | it is the whole split; the default is 1,000 | the notes' error |
 # | `EvalPrediction` is a namedtuple | it is a class that unpacks like a pair | it can hold inputs and losses too |
 # | `train()` returns something like a dict | it is a named tuple: `output.metrics["train_loss"]` | the notes' error |

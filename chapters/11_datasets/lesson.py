@@ -12,6 +12,7 @@
 # | tokenize thousands of texts a second with `map`, and say when a result comes from the cache | | |
 # | save a data set, and load it again without a trap | | |
 # | read files that don't fit into memory, by memory mapping and by streaming | | |
+# | search a table by meaning, in another language than its own | | |
 
 # %%
 import labs_utils as lab
@@ -98,18 +99,18 @@ for name, data in loaded.items():
 pd.DataFrame(rows, index=["kind", "rows", "columns", "label is a", "kB"]).T
 
 # %% [markdown]
-# Six files, one table. A *tsv* is a csv with another separator. A JSON file may hold one object a line, or a list under
-# a `field`. A text file gives one column, one row a line. And only **Parquet** still knows the names of the classes:
-# its label is a `ClassLabel`, the others hold bare numbers (`Value`). You can put the names back while loading, with
-# `features=`:
+# Six files, one table (of the text file only one column is left). A *tsv* is a csv with another separator. A JSON file
+# may hold one object a line, or a list under a `field`. A text file gives one column, one row a line. And only
+# **Parquet** still knows the names of the classes: its label is a `ClassLabel`, the others that have one hold bare
+# numbers (`Value`). You can put the names back while loading, with `features=`:
 
 # %%
 options = {"split": "train", "cache_dir": cache, "features": topics.features}
 load_dataset("csv", data_files=str(work / "topics.csv"), **options).features
 
 # %% [markdown]
-# The notes load a tsv without naming the separator. Before you run this: will the library notice? Try it on a tiny
-# file, then on the real one.
+# A tsv is a csv with another separator. Before you run this: will the library notice which, if you don't say it? Try it
+# on a tiny file, then on the real one.
 
 # %%
 (work / "tiny.tsv").write_text("text\tlabel\nA fine kettle.\t1\nIt leaks.\t0\n", "utf-8")
@@ -143,6 +144,20 @@ for kind in ("json", "parquet"):
 datasets.logging.set_verbosity_warning()
 
 # %% [markdown]
+# One kind is still in the list and reads nothing any more: `pandas`, for data frames that were **pickled**. A pickle is
+# a program, and runs when it is opened (chapter 05). Before you run this: what will the error recommend?
+
+# %%
+topics.to_pandas().to_pickle(work / "topics.pkl")
+with lab.expect_error(ValueError), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # says that the kind itself will go, too
+    load_dataset("pandas", data_files=str(work / "topics.pkl"), split="train", cache_dir=cache)
+mine = Dataset.from_pandas(pd.read_pickle(work / "topics.pkl"))  # a file that I wrote myself
+len(mine)
+
+# %% [markdown]
+# Your own pickle goes in by way of pandas. Of a stranger, ask for Parquet.
+#
 # Now several files. A dict in `data_files` gives each split its files, with a pattern if you like, and `data_dir` says
 # where they are. What comes back is a `DatasetDict`: a dict from split names to tables. Before you run this: how many
 # rows will *twice* have?
@@ -319,21 +334,19 @@ with contextlib.chdir(work):
 films[:]
 
 # %% [markdown]
-# Our one silly row, not the film reviews, and no word about it. The notes met this trap: they let `imdb` be cached in
-# the current folder with `cache_dir="."`, and the second call found the folder `imdb` first. Their error message
-# (`Invalid pattern: '**' …`) does not come any more; the shadow is still there. Keep the cache out of the folder you
-# work in, and write `owner/name`.
+# Our one silly row, not the film reviews, and no word about it. So write `owner/name`, and keep folders of such names
+# out of the place where you work.
 #
-# The notes list the parameters of `load_dataset`. Before you run this: how many of them are gone?
+# Many tutorials list the parameters of `load_dataset`. Before you run this: how many of an older list are gone?
 
 # %%
 from inspect import signature
 
-notes = "path name data_dir data_files split cache_dir features download_config download_mode"
-notes += " ignore_verifications keep_in_memory save_infos revision use_auth_token task streaming"
+older = "path name data_dir data_files split cache_dir features download_config download_mode"
+older += " ignore_verifications keep_in_memory save_infos revision use_auth_token task streaming"
 today = set(signature(load_dataset).parameters) - {"config_kwargs"}
-print("gone:", sorted(set(notes.split()) - today))
-print("new: ", sorted(today - set(notes.split())))
+print("gone:", sorted(set(older.split()) - today))
+print("new: ", sorted(today - set(older.split())))
 
 # %%
 for old in ({"ignore_verifications": True}, {"use_auth_token": True}, {"task": "text-classification"}):
@@ -351,7 +364,7 @@ for old in ({"ignore_verifications": True}, {"use_auth_token": True}, {"task": "
 # %%
 emotion = load_dataset(
     source,
-    revision=source.revision,  # which commit of the repository: the data, not "the script" of the notes
+    revision=source.revision,  # which commit of the repository: the data, no script
     token=None,  # was use_auth_token; None means: the token that you logged in with
     verification_mode="basic_checks",  # was ignore_verifications; "no_checks" is the old True
     cache_dir=cache,
@@ -359,14 +372,44 @@ emotion = load_dataset(
 emotion
 
 # %% [markdown]
-# One more thing is gone: a data set's own Python program, such as the notes' `glue.py`. Running a stranger's code to
-# read a table was never a good idea. Data sets on the Hub are files now, mostly Parquet.
+# One more thing is gone: a data set's own Python program, such as a `glue.py`. Running a stranger's code to read a
+# table was never a good idea. Data sets on the Hub are files now, mostly Parquet.
 
 # %%
 (work / "glue.py").write_text("raise SystemExit('this would have been run')\n", "utf-8")
 with lab.expect_error(RuntimeError):
     load_dataset(str(work / "glue.py"))
 
+# %% [markdown]
+# <!-- T323 -->
+# Between a file of yours and a repository on a Hub stands a third way: `data_files` may be an **address**. Here a small
+# server on this machine hands out the folder `work`, as long as the notebook runs. Before you run this: will anything
+# be left on your disk?
+
+# %%
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+class Porter(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Hands out files without a word."""
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Porter, directory=str(work)))
+server.handle_error = lambda *_: None  # the library first asks for the size only, and hangs up
+threading.Thread(target=server.serve_forever, daemon=True).start()
+
+# %%
+address = f"http://127.0.0.1:{server.server_port}/topics.csv"
+downloads = datasets.DownloadConfig(cache_dir=work / "downloads")
+far = load_dataset("csv", data_files=address, split="train", cache_dir=cache, download_config=downloads)
+card = max((work / "downloads").glob("*.json"), key=lambda path: path.stat().st_mtime)
+print(len(far), "rows;", json.loads(card.read_text("utf-8"))["url"] == address)
+print(f"{card.name[:8]}….json, beside it a file of {card.with_suffix('').stat().st_size / 1000:.0f} kB")
+
+# %% [markdown]
+# Yes: the file lies in the folder that `download_config` names, under a hash instead of a name, and a `.json` beside it
+# says from which address it came. (Without a `download_config` it lies in the library's own cache.)
 # %% [markdown]
 # ## 11.4 Look, slice, sort, filter, split
 # <!-- T174 -->
@@ -382,7 +425,7 @@ type(train["text"])
 # %% [markdown]
 # A slice is **one dict of lists**: columns, as they lie in the file. And `train["text"]` is a `Column`, no list: it
 # reads nothing until you index it or go through it. So `train["text"][0]` is cheap, and `list(train["text"])` makes a
-# list where a library insists on one. The notes' `dataset["text"]` of old was a list of everything.
+# list where a library insists on one. In older versions, `dataset["text"]` was a list of everything.
 #
 # `features` knows each column's type. The label is a number with a name:
 
@@ -419,8 +462,7 @@ up, down = train.sort("label"), train.sort("label", reverse=True)
 print("first labels, sorted up:", up["label"][:3], "and down:", down["label"][:3])
 
 # %% [markdown]
-# The notes say that `sort` goes from large to small, and that this can't be changed. It goes from small to large, and
-# `reverse=True` turns it round.
+# `sort` goes from small to large, and `reverse=True` turns it round.
 #
 # `shuffle`, `select`, `sort` and `filter` copy no text. The new table holds a list of row numbers into the old one.
 # That is quick to make and slower to read, as the rows are no longer side by side. `flatten_indices` writes them out in
@@ -484,6 +526,21 @@ plt.title("Shuffling alone shifts the shares, stratifying keeps them");
 # Each bar is an emotion's share of the test part, less its share of the whole. Blue bars are chance: the smaller the
 # part, the longer they are. `stratify_by_column` keeps each share, up to rounding. It wants a `ClassLabel`, as it needs
 # to know the classes.
+#
+# How large should the parts be? You may have read that most data sets are split 8 : 1 : 1. Before you run this: how
+# many of ours are?
+
+# %%
+shares = {}
+for name in ("emotion", "entities", "opinions", "paraphrase", "questions", "stories", "topics"):
+    where = lab.dataset(name)
+    sizes = {split: len(rows) for split, rows in load_dataset(where, revision=where.revision, cache_dir=cache).items()}
+    shares[name] = {split: f"{size / sum(sizes.values()):.0%}" for split, size in sizes.items()}
+pd.DataFrame(shares).T.fillna("–")
+
+# %% [markdown]
+# Few. Others have no part for validation, or one that is far smaller: what counts is not the share, but whether the
+# part has enough rows to tell two models apart.
 #
 # ### Exercise 11.2
 # `train_test_split` makes two parts, and you need three. Write `three_parts(dataset, seed)`: return a `DatasetDict`
@@ -677,7 +734,7 @@ axes.set_title(f"Cleaning costs {lost:.0f} % of the rows; most of them said next
 # %% [markdown]
 # ## 11.6 `map`, one by one or in batches
 # <!-- T175 -->
-# `map` is where you spend your time. The notes say that it works in batches by default, with a `batch_size` of `None`.
+# `map` is where you spend your time. You may read that it works in batches by default, with a `batch_size` of `None`.
 # Before you run this: do you believe it?
 
 # %%
@@ -688,20 +745,38 @@ def note(rows, seen):
     """Returns nothing, so the table stays as it is."""
     seen.append(len(rows["text"]))
 
-for batch_size in (1000, 100, None):
+for batch_size in (1000, 500, None):
     seen = []
-    topics.map(note, batched=True, batch_size=batch_size, fn_kwargs={"seen": seen})
+    train.map(note, batched=True, batch_size=batch_size, fn_kwargs={"seen": seen})
     print(f"batch_size={batch_size}: batches of", seen)
 
 # %% [markdown]
 # By default, `batched` is `False`: your function gets one row. With `batched=True` it gets a dict of lists, a thousand
 # rows at a time. And `batch_size=None` means the **whole** split at once, whatever its size: memory, beware.
 #
-# The notes' example of a new column is `dataset.map(lambda batch: {"b": batch["a"] * 2})`. It works, though no batch is
-# there. Before you run this: what happens when you add `batched=True`?
+# Python has a `map` of its own. Before you run this: what does each of the two return, and what does a `DatasetDict`
+# give when you go through it with `for`?
 
 # %%
 numbers = Dataset.from_dict({"a": [0, 1, 2]})
+
+def doubled(row: dict) -> dict:
+    return {"b": row["a"] * 2}
+
+lazy = map(doubled, numbers)
+print("Python's map:", type(lazy).__name__, "→", list(lazy))
+print("Dataset.map: ", numbers.map(doubled)[:])
+print("in a DatasetDict:", list(emotion))
+
+# %% [markdown]
+# Python's makes an iterator of what the function returned: the old column is gone, and nothing is done until someone
+# asks. `Dataset.map` makes a table, at once, with the new column **beside** the old one. And a `DatasetDict` is a dict:
+# going through it gives the names of the splits, not rows.
+#
+# A new column is often written as `dataset.map(lambda batch: {"b": batch["a"] * 2})`. It works, though no batch is
+# there. Before you run this: what happens when you add `batched=True`?
+
+# %%
 print(numbers.map(lambda row: {"b": row["a"] * 2})[:])
 with lab.expect_error(ValueError):
     numbers.map(lambda batch: {"b": batch["a"] * 2}, batched=True)
@@ -752,21 +827,34 @@ bars = axes.barh(list(rates), list(rates.values()))
 axes.bar_label(bars, [f"{value / rates['one by one']:.1f}×" for value in rates.values()], padding=3)
 axes.set(xlabel="texts per second")
 axes.grid(axis="y", visible=False)
-axes.set_title("Batches save what map does around every single row");
+axes.set_title("Batches save what is done around every single row");
 
 # %% [markdown]
-# Look at the lowest bar and at the batched ones: the same tokenizer, the same ids, a few times the speed. What you save
-# is not the tokenizer's work, but what `map` does around each call. On a busy machine the bars wobble: run the cell
-# again. `make bench` measures the same.
+# Look at the lowest bar and at the batched ones: the same tokenizer, the same ids, a few times the speed. On a busy
+# machine the bars wobble: run the cell again. Where does the saving come from: from `map`, or from the tokenizer? Call
+# the tokenizer without `map`:
+
+# %%
+some = many["text"][:2_000]
+options = {"return_token_type_ids": False, "return_attention_mask": False}
+calls = {
+    "one by one": lambda: [tokenizer(text, **options) for text in some],
+    "one call": lambda: tokenizer(some, **options),
+}
+alone = {name: len(some) / seconds(call, repeat=2) for name, call in calls.items()}
+{name: f"{value:,.0f} texts/s" for name, value in alone.items()}
+
+# %% [markdown]
+# From both. The tokenizer itself is faster with one long list than with many short calls. And *one by one* is slower
+# inside `map` than outside, as `map` has its own work for each row.
 #
 # **Two processes** don't double it here: starting them and sending them the function costs time, and each writes its
 # own file. They pay for slow functions in pure Python and for long tables. One caution: on Linux the processes are
 # *forks*. A fork that copies a running pool of threads can hang, and torch has one. Keep torch out of functions for
 # `num_proc`, or begin them with `torch.set_num_threads(1)`.
 #
-# **The tokenizer's own threads** do the same job within one process. On a machine with many cores they are the better
-# choice. That is why the notes' "fast tokenizers are for much data" is right: the threads only have work when they get
-# a batch.
+# **The tokenizer's own threads** do the same job within one process. That is what is right about "fast tokenizers are
+# for much data": the threads only have work when they get a batch.
 #
 # Do all ways give the same?
 
@@ -777,10 +865,9 @@ assert alone[:] == few.map(tokenize, batched=True)[:] == few.map(tokenize, batch
 alone.column_names, few.map(tokenize, batched=True, remove_columns=few.column_names).column_names
 
 # %% [markdown]
-# The last one dropped the old columns with `remove_columns`. The notes warn that a new column must be as long as the
-# old ones. True, as long as the old ones stay. In a batch you may return **more or fewer** rows, if you remove them. So
-# one long text can become several pieces. Before you run this: how many pieces of at most 20 tokens do three reviews
-# make?
+# The last one dropped the old columns with `remove_columns`. A new column must be as long as the old ones, as long as
+# the old ones stay. In a batch you may return **more or fewer** rows, if you remove them. So one long text can become
+# several pieces. Before you run this: how many pieces of at most 20 tokens do three reviews make?
 
 # %%
 def windows(rows: dict) -> dict:
@@ -827,7 +914,7 @@ lab.check("11.5", pieces)
 # %% [markdown]
 # ## 11.7 In which form rows come out
 # <!-- T176 -->
-# In the file, a column is an Arrow array. What you get is made when you ask, by the **format**. The notes tokenize all
+# In the file, a column is an Arrow array. What you get is made when you ask, by the **format**. We tokenize all
 # emotions at once, which works as `map` of a `DatasetDict` goes through every split, and then set a format. Before you
 # run this: after `set_format("torch", columns=["label"])`, is the text gone?
 
@@ -854,6 +941,21 @@ columns = {kind: type(rows["label"]).__name__ for kind, rows in slices.items()}
 pd.DataFrame({"a slice is a": views, "its column is a": columns})
 
 # %% [markdown]
+# Each format needs its library. Before you run this: `tensorflow` is a format as well. When does the missing library
+# show: now, or when you ask for a row?
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("tensorflow"):
+    print(type(train.with_format("tensorflow")[0]["label"]))
+else:
+    with lab.expect_error(ValueError):
+        train.with_format("tensorflow")
+
+# %% [markdown]
+# At once. (`transformers` itself has left TensorFlow; `datasets` still feeds it where it is installed.)
+#
 # Lists of different lengths can't be one tensor. Before you run this: what does the format do with them?
 
 # %%
@@ -921,7 +1023,7 @@ lab.check("11.6", label_counts)
 # %% [markdown]
 # ## 11.8 Save, and load again
 # <!-- T177 -->
-# The notes save a `DatasetDict` in three ways, all under one name: `save_to_disk("my_imdb")`, `to_csv("my_imdb")`,
+# Three ways to save a `DatasetDict`, all under one name: `save_to_disk("my_imdb")`, `to_csv("my_imdb")`,
 # `to_json("my_imdb")`. Before you run this: what will each of the three do?
 
 # %%
@@ -1005,9 +1107,8 @@ figure.suptitle("Parquet is small, Arrow is there at once", x=0.01, ha="left");
 # run. **Parquet** is compressed, and made to be passed on: the Hub stores it. csv and JSON are for people and other
 # programs, and lose something: in a csv the lists of ids come back as *text*, and both forget the names of the classes.
 #
-# The notes say that the machine which loads must have the same version of `datasets` as the one that saved. Between
-# versions that may be needed for `save_to_disk`, whose folder has the library's own layout. Parquet is a standard, and
-# pandas reads it without `datasets`:
+# Must the machine which loads have the same version of `datasets` as the one that saved? For `save_to_disk` that may be
+# needed, as its folder has the library's own layout. Parquet is a standard, and pandas reads it without `datasets`:
 
 # %%
 pd.read_parquet(work / "big.parquet", columns=["text", "label"]).head(2)
@@ -1177,18 +1278,21 @@ folder = Path(train.cache_files[0]["filename"]).parent
 few.map(recipe_of_mine.f, load_from_cache_file=False)["n"][0], len(list(folder.glob("cache-*.arrow")))
 
 # %% [markdown]
-# The second number is how many results of this one table lie in the cache by now. `train.cleanup_cache_files()` would
-# remove them. `datasets.disable_caching()` switches the whole mechanism off. And a table that was made in memory
-# (`from_dict`, `from_pandas`) has no folder to cache in: its `map` runs every time.
+# The second number is how many results lie in this table's folder by now, those of its other splits among them.
+# `train.cleanup_cache_files()` would remove them all, the other splits' too, and spare only the file that `train`
+# itself stands on. With `cache_file_name=` you say where a result goes. `datasets.disable_caching()` switches the whole
+# mechanism off. And a table that was made in memory (`from_dict`, `from_pandas`) has no folder to cache in: its `map`
+# runs every time.
 
 # %%
 in_memory = Dataset.from_dict(few[:])
-in_memory.map(size).cache_files
+named = few.map(size, cache_file_name=str(work / "sizes.arrow"))
+in_memory.map(size).cache_files, [Path(file["filename"]).name for file in named.cache_files]
 
 # %% [markdown]
 # ## 11.10 More than memory: mapped files
 # <!-- T178 -->
-# The notes warn that a 40 GB corpus needs several times its size in memory. With an Arrow file it doesn't: the file is
+# It is said that a corpus of 40 GB needs several times its size in memory. With an Arrow file it doesn't: the file is
 # **mapped**. Its bytes get addresses, and the system brings in a page when someone touches it. Before you run this: how
 # much memory of its own will Python need to go through a file of more than 100 MB?
 #
@@ -1263,22 +1367,32 @@ everything = corpus["text"][:]
 as_list = memory()[0] - before
 del everything
 print(f"mapped: {most:.1f} MB. As a list of strings: {as_list:.0f} MB, for a file of {megabytes:.0f} MB.")
-with_copy = Dataset.from_file(str(corpus_file), in_memory=True)
-print(f"in_memory=True: Arrow holds {pyarrow.total_allocated_bytes() / 1e6:.0f} MB.")
+held = pyarrow.total_allocated_bytes()
+with_copy = Dataset.from_generator(long_rows, gen_kwargs={"copies": 800}, cache_dir=cache, keep_in_memory=True)
+assert not with_copy.cache_files
+print(f"keep_in_memory=True: Arrow holds {(pyarrow.total_allocated_bytes() - held) / 1e6:.0f} MB more.")
 del with_copy
 
 # %% [markdown]
-# That is what `keep_in_memory=True` does, which the notes list too: it copies the table into memory. It saves reading a
-# slow disk twice, and it costs what it says. The default is the mapped file. The notes quote 0.3 GB/s for going through
-# a mapped file. What you get depends on the disk; here the file was written a moment ago, so the system still has its
-# pages.
+# `keep_in_memory=True`, which `load_dataset` and `map` know too, copies the table into memory. It saves reading a slow
+# disk twice, and it costs what it says. The default is the mapped file. How fast you go through one depends on the
+# disk; here the file was written a moment ago, so the system still has its pages.
 #
-# Any row can be reached at once, as the file has an index of its rows:
+# Any row can be reached at once. Before you run this: is there an index at the end of the file, as in a book?
 
 # %%
 spots = random.Random(0).sample(range(len(corpus)), 200)
 each = seconds(lambda: [corpus[spot] for spot in spots]) / len(spots)
 print(f"{1e6 * each:.0f} millionths of a second for a row anywhere in the file")
+with pyarrow.memory_map(str(corpus_file)) as mapped_file, lab.expect_error(pyarrow.ArrowInvalid):
+    pyarrow.ipc.open_file(mapped_file)
+with pyarrow.memory_map(str(corpus_file)) as mapped_file:
+    print(sum(1 for _ in pyarrow.ipc.open_stream(mapped_file)), "batches of rows, one after the other")
+
+# %% [markdown]
+# No: the file is an Arrow *stream*, batches of rows one after the other. (The kind with an index would be an Arrow
+# *file*, and is refused.) When the library opens it, it goes from batch to batch once and notes how many rows each has.
+# With these counts it finds the batch of any row.
 
 # %% [markdown]
 # ## 11.11 Less than a file: streaming
@@ -1298,8 +1412,8 @@ verbs = ["map", "filter", "shuffle", "sort", "select", "unique", "train_test_spl
 print("missing:", [verb for verb in verbs if not hasattr(stream, verb)])
 
 # %% [markdown]
-# The notes say that you go on as before. Not quite: what needs to know all rows is missing. There is no length, no row
-# 5, no sorting, no splitting. What goes through row by row is there: `map`, `filter`, `take`, `skip`, `shuffle`.
+# Do you go on as before? Not quite: what needs to know all rows is missing. There is no length, no row 5, no sorting,
+# no splitting. What goes through row by row is there: `map`, `filter`, `take`, `skip`, `shuffle`.
 #
 # They are **lazy**. Before you run this: we ask for two rows of a stream of a million. How many rows does the source
 # make?
@@ -1333,6 +1447,19 @@ for buffer_size in (10, 100, 1_000):
     picked = [row["n"] for row in numbers.shuffle(seed=0, buffer_size=buffer_size).take(4)]
     print(f"buffer of {buffer_size:>5}: {made:>5} rows made for {picked}")
 
+# %% [markdown]
+# The whole buffer, and a little more. But how much is given away before it is filled again? Take more and more rows:
+
+# %%
+for count in (1, 2, 4, 8, 10):
+    made = 0
+    list(numbers.shuffle(seed=0, buffer_size=10).take(count))
+    print(f"{count:>2} rows taken: {made} made")
+
+# %% [markdown]
+# The source rests while several rows are taken, then it makes several at once: today's `shuffle` mixes the buffer,
+# gives away **half** of it, and fills up.
+
 # %%
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), sharey=True)
 for axes, buffer_size in zip(panels, (10, 100, 1_000)):
@@ -1346,9 +1473,8 @@ figure.suptitle("A small buffer hardly shuffles", x=0.01, ha="left");
 # %% [markdown]
 # In the left panel the dots stay on the diagonal. In the middle one, none is far above it: a row can't come earlier
 # than the buffer lets it in, while a few wait long for their turn. On the right the dots fill the square, because the
-# buffer holds everything. The notes describe a buffer of 10,000 rows which is always there. There is one only when you
-# call `shuffle`, and its default is 1,000. A file that is sorted by class needs a buffer larger than a class, or a
-# shuffle on disk before.
+# buffer holds everything. There is a buffer only when you call `shuffle`, and it holds 1,000 rows unless you say
+# otherwise. A file that is sorted by class needs a buffer larger than a class, or a shuffle on disk before.
 #
 # ### Exercise 11.8
 # The classic buffer gives away one item at a time. (`shuffle` of today gives away half of its buffer at once.) Write
@@ -1416,9 +1542,130 @@ later.load_state_dict(bookmark)
 first, [row["n"] for row in later]
 
 # %% [markdown]
+# It goes on with the very next row. Now the same with a **shuffled** stream. Before you run this: what becomes of the
+# rows that were in the buffer?
+
+# %%
+def mixed_twenty():
+    return numbers.take(20).shuffle(seed=0, buffer_size=10)
+
+source, later = mixed_twenty(), mixed_twenty()
+reading = iter(source)
+first = [next(reading)["n"] for _ in range(4)]
+later.load_state_dict(source.state_dict())
+rest = [row["n"] for row in later]
+print(first, rest, "lost:", sorted(set(range(20)) - set(first) - set(rest)))
+
+# %% [markdown]
+# The bookmark remembers the place in the source, not what the buffer held, and the library says so in a warning. Rows
+# that were read and not yet given away are lost. If you must resume to the row, shuffle on disk before.
+#
 # Which one, then? A mapped table if the file fits on your disk: you have every row, exact shuffling, and the cache. A
 # stream if it doesn't, or if you only want to look.
+
+# %% [markdown]
+# ## 11.12 Search by meaning
+# Last, `map` and a table make a search engine. Someone asks *怎样烤一个好吃的面包？*, how to bake good bread. Our texts on
+# eight topics are in English, so no word of the question is in any of them. Before you run this: can the right row be
+# found at all?
 #
+# It can if question and rows become **vectors** that lie near each other where the meaning is the same. The
+# `multilingual-encoder` was trained for that, in about a hundred languages. It wants to be told which is which:
+# *query:* stands before a question, *passage:* before a text that may answer it.
+
+# %%
+import torch
+from transformers import AutoModel
+
+role = lab.checkpoint("multilingual-encoder")
+reader = AutoTokenizer.from_pretrained(role, revision=role.revision)
+model = AutoModel.from_pretrained(role, revision=role.revision, add_pooling_layer=False, dtype=torch.float32).eval()
+
+def embed(texts: list[str]) -> torch.Tensor:
+    """One vector of length 1 for each text: the mean over its tokens, [texts, 384]."""
+    batch = reader(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+    with torch.no_grad():
+        hidden = model(**batch).last_hidden_state
+    mask = batch["attention_mask"][..., None]
+    return torch.nn.functional.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+
+# %% [markdown]
+# One vector for each row: that is a `map`. Sorted by length first, the texts of a batch need little padding. And one
+# argument is new. To find the fingerprint, `map` would pickle the function, and with it the whole model, half a
+# gigabyte. `new_fingerprint` gives the result a name instead. (So it is up to you to change the name when you change
+# the model.)
+
+# %%
+by_length = topics.map(lambda row: {"letters": len(row["text"])}).sort("letters")
+
+def add_vectors(rows: dict) -> dict:
+    """A batch with one more column: the vectors."""
+    return {"vector": embed([f"passage: {text}" for text in rows["text"]]).numpy()}
+
+datasets.enable_progress_bars()  # this takes a few seconds: let it be seen
+library = by_length.map(add_vectors, batched=True, batch_size=16, new_fingerprint="topics-e5-small-1")
+datasets.disable_progress_bars()
+library.features["vector"]
+
+# %% [markdown]
+# A column of vectors like any other: it lies in the cache, and running the cell again takes no time. Read through the
+# torch format it is a matrix. This matrix is the **index**, and a search is one product: a number for each row.
+
+# %%
+index = library.with_format("torch")["vector"][:]  # [rows, 384]
+
+def search(question: str, count: int = 3) -> pd.DataFrame:
+    """The rows of the library that lie nearest to the question."""
+    scores = index @ embed([f"query: {question}"])[0]  # [rows]: cosines, as all vectors have length 1
+    best = scores.topk(count)
+    found = library.select(best.indices.tolist()).select_columns(["text", "label"]).to_pandas()
+    found["label"] = topics.features["label"].int2str(found["label"].tolist())
+    return found.assign(score=best.values.numpy().round(3))
+
+search("怎样烤一个好吃的面包？")
+
+# %%
+questions = {"How do vaccines protect us?": "health", "Quelle équipe a gagné le match hier soir ?": "sports",
+             "新的电脑": "technology", "Die Regierung senkt die Steuern.": "politics"}
+hits = pd.concat({question: search(question, 2) for question in questions})
+hits.droplevel(1)
+
+# %% [markdown]
+# English, French, Chinese, German: the rows found are about the thing asked for. Read them, and not only the column
+# *label*: the nearest row is the nearest of those there are, and need not be an answer. How sure are the numbers?
+
+# %%
+figure, panels = plt.subplots(1, len(questions), figsize=(9.4, 2.8), sharey=True)
+for axes, (question, topic) in zip(panels, questions.items()):
+    scores = index @ embed([f"query: {question}"])[0]
+    own = torch.tensor(library["label"][:]) == topics.features["label"].str2int(topic)
+    bins = np.linspace(0.65, 0.9, 40)
+    axes.hist(scores[~own], bins=bins, color="#BBBBBB")
+    axes.hist(scores[own], bins=bins, color="#D55E00")
+    axes.set(title=topic, xlabel="cosine with the question")
+panels[0].set_ylabel("rows")
+figure.suptitle("Every row scores high; rows on the topic (orange) a little higher", x=0.01, ha="left");
+
+# %% [markdown]
+# Look where the grey heaps lie: rows that have nothing to do with the question still score about 0.75. That is this
+# encoder's way, so don't read a number as "75 % alike", and don't draw one line for all questions. The orange rows
+# stand further right, on the whole. Compare ranks, not numbers.
+#
+# For a few hundred rows, even for some hundred thousand, the product is enough. For millions there are libraries that
+# look at a part of the rows only. `datasets` knows one, **faiss**: `add_faiss_index` builds the index from the column,
+# and `get_nearest_examples` asks it. The next cell does it where faiss is installed, and shows what is said where it
+# isn't.
+
+# %%
+question = embed(["query: 怎样烤一个好吃的面包？"])[0].numpy()
+if importlib.util.find_spec("faiss"):
+    library.add_faiss_index("vector", metric_type=0)  # 0: the inner product, as above
+    print(library.get_nearest_examples("vector", question, k=1).examples["text"])
+else:
+    with lab.expect_error(ImportError):
+        library.add_faiss_index("vector")
+
+# %% [markdown]
 # ## What changed since the notes
 #
 # | the notes say | today | why |
@@ -1433,6 +1680,9 @@ first, [row["n"] for row in later]
 # | `all_data.to_csv("my_imdb")` | one file for each split, with its ending | a `DatasetDict` never had it; one name, one file |
 # | `sort` goes down, for good | it goes up; `reverse=True` | there was a parameter |
 # | `map(batched=True, batch_size=None)` as the defaults | `batched=False`, `batch_size=1000` | `None` is the whole split |
+# | `load_dataset("pandas", data_files="x.pkl")` | Parquet, or `Dataset.from_pandas` of your own frame | a pickle is a program |
+# | the buffer of a stream holds 10,000 rows, always | there is one after `shuffle(buffer_size=…)`, 1,000 by default | no buffer unless you ask |
+# | most data sets are split 8 : 1 : 1 | look: `num_rows` | some have no validation part, some no test part |
 # | `dataset["text"]` is a list | a `Column`; index it or `list(…)` it | nothing is read before you need it |
 
 # %%
@@ -1481,5 +1731,7 @@ lab.quiz("11")
 # - `save_to_disk` makes a folder for `load_from_disk`; Parquet is for passing on; one name, one file.
 # - A mapped file takes next to no memory of your own, whatever its size; a stream takes not even the disk, and has no
 #   length, no order but its own, and a buffer to shuffle with.
+# - Vectors from `map` and one matrix product find the rows that mean what you ask, in any language that the encoder
+#   knows; compare ranks, not numbers.
 #
 # Next: chapter 13, Sharing on a Hub, passes on the table that you have cleaned.
