@@ -225,7 +225,7 @@ def forbid(answer: Any, *names: str, because: str) -> None:
     labs_utils.exercises.vocabulary.CheckFailed: Your code uses softmax, which is what you are to write.
     """
     used = _used(answer, set())
-    if getattr(answer, "__module__", "").partition(".")[0] in _LIBRARIES:
+    if str(getattr(answer, "__module__", "")).partition(".")[0] in _LIBRARIES:
         used.add(answer.__name__)  # the library's own function, handed in as it is
     for name in names:
         expect(name not in used, f"Your code uses {name}, which {because}.")
