@@ -238,6 +238,15 @@ pd.DataFrame(kept).T.round(0)
 # %% [markdown]
 # `top_k` keeps 50 tokens in both places. The other two keep fewer where the model is sure, and more where it isn't.
 #
+# Now all knobs at once, in your hands. Move a slider, and see what is cut; click a token, and it is appended to the
+# text. Can you lead the story to a happy end, with unlikely tokens only?
+
+# %%
+lab.next_token(model, tokenizer, "She opened the box and saw a", temperature=1.2, min_p=0.05)
+
+# %% [markdown]
+# (A page without a kernel shows the state in which the notebook was saved.)
+#
 # ### Exercise 12.2
 # Write `nucleus(probabilities, top_p)`. `probabilities` is a tensor `[vocabulary]` that sums to 1. Return the list of
 # ids that `top_p` keeps, the likeliest first: the smallest number of likeliest tokens whose probabilities reach `top_p`
