@@ -15,11 +15,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(path: Path) -> str:
-    """The sha256 of a file, remembered from the last time unless the file has changed since."""
-    return fingerprints([path])[path]
-
-
 def fingerprints(paths: list[Path]) -> dict[Path, str]:
     """The sha256 of several files, with one look into the record of what was computed before.
 
