@@ -611,17 +611,17 @@ def as_table(name: str, given: list[str], labels: list[str | None]) -> pd.DataFr
     rows = pd.MultiIndex.from_product([[name], ["input", "label", "loss"]])
     return pd.DataFrame([given, [label or "·" for label in labels], counted], rows)
 
-full = as_table("FLM", sentence[:-1], sentence[1:])  # full: predict the next word, everywhere
+causal_form = as_table("CLM", sentence[:-1], sentence[1:])  # predict the next word, everywhere
 prefix_form = as_table("PLM, one sequence", sentence[:-1], [None, None, *sentence[3:]])  # given "the cat sat"
 masked_words = ["[MASK]" if place in (2, 4) else word for place, word in enumerate(sentence)]
 masked = as_table("MLM", masked_words, [word if place in (2, 4) else None for place, word in enumerate(sentence)])
-pd.concat([full, prefix_form, masked]).fillna("")
+pd.concat([causal_form, prefix_form, masked]).fillna("")
 
 # %% [markdown]
-# **FLM** (full language modelling) asks at every position for the next word: for causal decoders. **PLM** (prefix
-# language modelling) gives the first part and asks only for the rest: for prefix decoders, and, cut in two, for
-# encoder–decoders. **MLM** (masked language modelling) hides some words and asks for those, at their own place: for
-# encoders. FLM gets six answers out of this sentence, MLM two: one reason why MLM needs more text.
+# **CLM** (causal language modelling; some write FLM, full language modelling) asks at every position for the next word:
+# for causal decoders. **PLM** (prefix language modelling) gives the first part and asks only for the rest: for prefix
+# decoders, and, cut in two, for encoder–decoders. **MLM** (masked language modelling) hides some words and asks for
+# those, at their own place: for encoders. CLM gets six answers out of this sentence, MLM two.
 #
 # The same two tasks take other forms. **Text-to-text** puts the question into the encoder and the answer into the
 # decoder. **Concatenated** writes both into one sequence, for a decoder alone.
@@ -682,13 +682,16 @@ ids = torch.tensor([[3, 7, 5, 2, 9, 4]])
 labels = torch.tensor([[-100, -100, 5, 2, 9, 4]])  # the first two are given, the other four count
 with torch.inference_mode():
     output = writer(ids, labels=labels)
+    shifted_twice = writer(ids[:, :-1], labels=labels[:, 1:]).loss
 by_hand = F.cross_entropy(output.logits[0, 1:5], labels[0, 2:])  # positions 1 to 4 predict tokens 2 to 5
-float(output.loss), float(by_hand)
+too_far = F.cross_entropy(output.logits[0, :4], labels[0, 2:])  # positions 0 to 3 predict tokens 2 to 5
+float(output.loss), float(by_hand), float(shifted_twice), float(too_far)
 
 # %% [markdown]
-# (The log line says that the library goes by the default, the loss of causal models: just what we want.) Equal: the
-# library compared position *i* with label *i + 1*. If you had shifted as well, the model would learn to predict the
-# word after the next, and no error would tell you.
+# (The log line says that the library goes by the default, the loss of causal models: just what we want.) The
+# first two numbers are equal: the library compared position *i* with label *i + 1*. The last two are equal as well: with
+# labels that you have shifted too, it compares position *i* with token *i + 2*, the word after the next. No error tells
+# you.
 #
 # ### Exercise 1.6
 # Write `causal_loss(logits, labels)`: logits have shape `[batch, tokens, vocabulary]`, labels `[batch, tokens]`, with
@@ -741,7 +744,7 @@ def family(kind: str) -> tuple[str, str]:
         return "encoder–decoder", "text to text"
     if kind in heads["masked LM"]:
         return "encoder", "MLM"
-    return "causal decoder", "FLM"
+    return "causal decoder", "CLM"
 
 # %%
 kinds = "albert bert distilbert electra roberta".split() + "ctrl gpt2 bloom llama glm xlnet".split()
@@ -761,7 +764,7 @@ table.sort_values(["family", "model"]).set_index(["family", "objective", "model"
 # Four things to see.
 # - Encoders have heads to classify and to find answers; BERT and others also have a causal head, because their mask can
 #   be changed. That an architecture *can* do something does not mean that a checkpoint was *trained* for it.
-# - Decoders have classification heads, too. Suitability is a habit, not a law: today decoders do nearly everything.
+# - Decoders have classification heads, too. Suitability is a habit, not a law.
 # - Our rule is too simple at the edges. ELECTRA's pretraining class tells fake words from real ones, and XLNet predicts
 #   in a shuffled order.
 # - It never says *prefix decoder*: neither config nor heads tell. Many tables name ChatGLM; today's GLM in the library
@@ -1254,8 +1257,8 @@ axes.legend();
 
 # %% [markdown]
 # The pretrained model gets most topics right after 128 examples. The random one is still about where guessing is: it
-# would have to learn English first, from 128 texts. With enough data and time it would improve; nobody has labelled
-# that much for your task. (64 test texts are few: a text more or less is 1.6 points.)
+# would have to learn English first, from 128 texts. (64 test texts are few: a text more or less is 1.6
+# points.)
 
 # %% [markdown]
 # ## 1.14 What else was in the text: a probe for bias
@@ -1614,7 +1617,7 @@ lab.quiz("01")
 #   are the same.
 # - The families differ in their masks: all, past, prefix, source and past. A prefix decoder reads its prefix layer by
 #   layer, an encoder–decoder its finished source; what you can't look at, even through other layers, can't reach you.
-# - FLM labels every next token, PLM those after a prefix, MLM the hidden ones; −100 is what does not count, and causal
+# - CLM labels every next token, PLM those after a prefix, MLM the hidden ones; −100 is what does not count, and causal
 #   models shift labels themselves.
 # - Context moves a word's vector towards its meaning here; the residual keeps gradients alive and tokens apart,
 #   LayerNorm keeps sizes in bounds, and the feed-forward layer works on each token by itself.

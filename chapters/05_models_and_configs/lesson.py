@@ -1890,4 +1890,4 @@ lab.quiz("05")
 # - A pickle is a program and can do anything; safetensors has no place for code; a GGUF file keeps four or eight bits a
 #   weight, in blocks of 32, and unpacks to an ordinary model.
 #
-# Next: chapter 06, Inside BERT, opens the layers that you counted here and rebuilds each of them.
+# Next: chapter 06, BERT from the inside, opens the layers that you counted here and rebuilds each of them.
