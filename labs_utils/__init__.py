@@ -27,6 +27,7 @@ _HOMES = {
     "heatmap": "views.matrix",
     "probabilities": "views.probabilities",
     "next_token": "views.generation",
+    "beam_tree": "views.beam_tree",
     "shapes": "views.shapes",
     "training_curve": "views.curves",
 }

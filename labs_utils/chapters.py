@@ -26,7 +26,7 @@ class Chapter:
     promise: str  # what the learner will do, as half a sentence
     minutes: int
     needs: tuple[str, ...]  # the numbers of the chapters before it
-    topics: tuple[str, ...]  # the curriculum's numbers, such as "T060"
+    topics: dict[str, str]  # the curriculum's numbers, such as "T060", each with the code that shows it
     folder: Path
 
     @property
@@ -77,8 +77,7 @@ def chapters(folder: Path = ROOT / "chapters") -> dict[str, Chapter]:
 
 def _read(path: Path) -> Chapter:
     raw = tomllib.loads(read_text(path))
-    raw |= {name: tuple(raw[name]) for name in ("needs", "topics")}
-    return Chapter(number=path.parent.name[:2], folder=path.parent, **raw)
+    return Chapter(number=path.parent.name[:2], folder=path.parent, **raw | {"needs": tuple(raw["needs"])})
 
 
 def chapter(number: str) -> Chapter:

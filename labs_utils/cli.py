@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from labs_utils.errors import WorkbookError
+from labs_utils.session import spare_console
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     serve = hub.add_parser("serve", help="serve a Hub for a class from this terminal")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8080)
-    serve.add_argument("--users", type=Path, required=True, help="a TOML file that lists the users")
+    serve.add_argument("--users", type=Path, required=True, help="a TOML file that lists the users and the classes")
+    hub.add_parser("people", help="show what each user of the class's Hub pushed")
+    spare_console()
     chosen = parser.parse_args(arguments)
     try:
         return _COMMANDS[chosen.command](chosen)

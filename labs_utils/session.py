@@ -1,7 +1,9 @@
 """What every notebook does first: choose the mode, quiet the logs, fix the seeds, say where it runs."""
 
+import codecs
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import random
@@ -41,12 +43,14 @@ def start(number: str) -> None:
     Raises:
         WorkbookError: unknown chapter, unknown LABS_MODE, or a Hugging Face library that was imported too early.
     """
+    spare_console()
     title = chapter(number).title
     chosen = mode()
     os.environ.update(_QUIET)
     set_offline(chosen == "offline")
     if chosen != "hub":
         _set_cache_of_rows()
+        _drop_socks_proxies()
     _set_plot_style()
     _set_seeds()
     _quiet_progress_bars()
@@ -60,6 +64,34 @@ def _set_cache_of_rows() -> None:
     """One cache for each state of our rows: `datasets` knows a folder by its card, and would go on with the old rows
     after an update that changed a file beside the card."""
     os.environ.setdefault("HF_DATASETS_CACHE", str(cache() / "datasets" / rows_version()))
+
+
+def _drop_socks_proxies() -> None:
+    """Nothing leaves this machine here. But a client of the Hub would stop at a SOCKS proxy in the environment, used
+    or not, where the package for it isn't there."""
+    if importlib.util.find_spec("socksio"):
+        return
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        if os.environ[name].lower().startswith("socks"):
+            del os.environ[name]
+
+
+_PLAIN = {"✓": "[x]", "✗": "[ ]", "○": "[.]", "→": "->", "·": "|", "…": "...", "–": "-", "—": "-"}
+
+
+def spare_console() -> None:
+    """Let a console whose encoding lacks ✓ or → show plain letters for them, instead of failing."""
+    codecs.register_error("labs_plain", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
+        if hasattr(stream, "reconfigure") and not encoding.startswith("utf"):
+            stream.reconfigure(errors="labs_plain")
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
 
 
 def _set_plot_style() -> None:

@@ -6,12 +6,12 @@ A chapter's folder holds its judges (`judges.py`), its titles and hints (`exerci
 import os
 from typing import Any
 
-from labs_utils.chapters import chapter
 from labs_utils.exercises import records
 from labs_utils.exercises.judging import judge
 from labs_utils.exercises.records import progress
-from labs_utils.exercises.registry import find
-from labs_utils.exercises.verdicts import PASSED, Verdict
+from labs_utils.exercises.showing import hint_lines, show
+from labs_utils.exercises.verdicts import PASSED
+from labs_utils.session import spare_console
 
 __all__ = ["NotPassed", "check", "hint", "progress"]
 
@@ -31,7 +31,7 @@ def check(number: str, answer: Any) -> None:
         NotPassed: under LABS_STRICT=1 only.
     """
     verdict = judge(number, answer)
-    _show(verdict)
+    show(verdict)
     records.record_verdict(verdict)
     if os.environ.get("LABS_STRICT") == "1" and verdict.status != PASSED:
         raise NotPassed(str(verdict))
@@ -39,23 +39,5 @@ def check(number: str, answer: Any) -> None:
 
 def hint(number: str) -> None:
     """Show the next hint for an exercise: each call climbs one step of three; after the last it starts again."""
-    found = find(number)
-    step = records.next_hint(number, len(found.hints))
-    print(f"Hint {step + 1} of {len(found.hints)} for {number} {found.title}: {found.hints[step]}")
-    if step + 1 == len(found.hints):
-        own = chapter(number.partition(".")[0].zfill(2))
-        print(f"That was the last hint. The solution is in solutions/{own.stem}.ipynb.")
-
-
-def _show(verdict: Verdict) -> None:
-    """Show a verdict: a coloured box in a notebook, plain text anywhere else."""
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        print(verdict)
-        return
-    if get_ipython() is None:
-        print(verdict)
-    else:
-        display({"text/plain": str(verdict), "text/html": verdict._repr_html_()}, raw=True)
+    spare_console()
+    print("\n".join(hint_lines(str(number))))

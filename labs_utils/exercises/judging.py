@@ -14,7 +14,7 @@ def judge(number: str, answer: Any) -> Verdict:
     """Judge an answer without recording or showing anything."""
     found = registry.find(number)
     if is_stub(answer):
-        message = f"Replace the … in the stub, then run this cell again. lab.hint({number!r}) helps."
+        message = "Replace the … in the stub, then run this cell again."
         return Verdict(number, found.title, NOT_ATTEMPTED, message)
     try:
         with judging(answer, found.mistakes):

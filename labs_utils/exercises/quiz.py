@@ -1,11 +1,11 @@
 """Quizzes: `lab.quiz("04")` asks the questions of chapter 04's `quiz.toml`, live, and as text for static pages."""
 
 from dataclasses import dataclass
-from html import escape
 
 from labs_utils.chapters import chapter
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.records import record_quiz
+from labs_utils.exercises.verdicts import inline
 
 
 @dataclass(frozen=True)
@@ -51,35 +51,29 @@ def _question(number: str, index: int, raw: dict) -> Question:
 
 
 def quiz(number: str) -> None:
-    """Show the quiz of chapter `number`: widgets that judge and explain, then the same questions as folded text.
+    """Show the quiz of chapter `number`: widgets that judge and explain.
 
-    The text is what a static page shows, where there is no kernel to answer a widget.
+    In the same bundle are the questions as text: where no kernel answers a widget, that is what is shown.
     """
-    from IPython.display import HTML, display
+    from IPython.display import display
 
     questions = load(number)
-    display(_live(number, questions))
-    display(HTML(as_html(questions)))
+    live = _live(number, questions)._repr_mimebundle_()
+    display({**live, "text/html": as_html(questions), "text/plain": f"The quiz of chapter {number}"}, raw=True)
 
 
 def as_html(questions: list[Question]) -> str:
-    """The questions as nested <details>: no script, no kernel; a choice unfolds to say whether it is right and why."""
-    parts = ["<details><summary>The same questions as text, with every answer explained</summary><ol>"]
+    """The questions as a list: no script, no kernel; a choice unfolds to say whether it is right and why."""
+    parts = ['<ol class="labs-quiz">']
     for question in questions:
         many = " <i>(choose all that are right)</i>" if question.choose_all else ""
-        parts.append(f"<li><p>{_inline(question.ask)}{many}</p>")
+        parts.append(f"<li><p>{inline(question.ask)}{many}</p>")
         for choice in question.choices:
             word = "Right." if choice.right else "No."
-            why = f"<p><b>{word}</b> {_inline(choice.why)}</p>"
-            parts.append(f"<details><summary>{_inline(choice.text)}</summary>{why}</details>")
+            why = f"<p><b>{word}</b> {inline(choice.why)}</p>"
+            parts.append(f"<details><summary>{inline(choice.text)}</summary>{why}</details>")
         parts.append("</li>")
-    return "".join([*parts, "</ol></details>"])
-
-
-def _inline(text: str) -> str:
-    """Escape for HTML; `code` between backticks becomes <code>."""
-    pieces = escape(text, quote=False).split("`")
-    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+    return "".join([*parts, "</ol>"])
 
 
 def _live(number: str, questions: list[Question]):
@@ -115,7 +109,7 @@ def _question_box(index: int, question: Question, answered):
         shown = (
             question.choices if question.choose_all else [c for p, c in zip(chosen, question.choices, strict=True) if p]
         )
-        lines = [f"{'✓' if c.right else '✗'} {_inline(c.text)}: {_inline(c.why)}" for c in shown]
+        lines = [f"{'✓' if c.right else '✗'} {inline(c.text)}: {inline(c.why)}" for c in shown]
         why.value = f"<b>{'Right.' if right else 'Not yet.'}</b><br>" + "<br>".join(lines)
         answered(index, right)
 
@@ -134,5 +128,5 @@ def _question_box(index: int, question: Question, answered):
         done = widgets.Button(description="Check")
         done.on_click(lambda _: explain([button.value for button in buttons]))
         extra = [done]
-    ask = widgets.HTML(f"<b>{index + 1}. {_inline(question.ask)}</b>{many}")
+    ask = widgets.HTML(f"<b>{index + 1}. {inline(question.ask)}</b>{many}")
     return widgets.VBox([ask, *buttons, *extra, why], layout=widgets.Layout(margin="0 0 12px 0", max_width="760px"))

@@ -36,7 +36,7 @@ def exercise(number: str, mistakes: Sequence[Mistake] = ()) -> Callable:
     """
 
     def register(judge: Callable[[Any], None]) -> Callable[[Any], None]:
-        own = chapters()[_chapter_of(number)].table("exercises")[number]
+        own = chapters()[chapter_of(number)].table("exercises")[number]
         _REGISTRY[number] = Exercise(number, own["title"], tuple(own["hints"]), judge, tuple(mistakes))
         return judge
 
@@ -50,7 +50,7 @@ def find(number: str) -> Exercise:
         WorkbookError: there is no such exercise; the message lists those of the chapter, or how numbers look.
     """
     number = str(number)
-    own = chapters().get(_chapter_of(number))
+    own = chapters().get(chapter_of(number))
     if own and number not in _REGISTRY:
         own.module("judges")
     if number in _REGISTRY:
@@ -69,5 +69,10 @@ def all_exercises() -> dict[str, Exercise]:
     return {number: find(number) for one in chapters().values() for number in of_chapter(one)}
 
 
-def _chapter_of(number: str) -> str:
+def chapter_of(number: str) -> str:
+    """The number of the chapter that an exercise would be in.
+
+    >>> chapter_of("4.2")
+    '04'
+    """
     return number.partition(".")[0].zfill(2)

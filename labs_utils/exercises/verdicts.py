@@ -21,10 +21,21 @@ class Verdict:
     def __str__(self) -> str:
         return f"{_MARKS[self.status]} {self.number} {self.title}: {self.status}. {self.message}".strip()
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self, following: str = "") -> str:
+        """The verdict as a coloured box; `following` is HTML for its end."""
         head = f"{_MARKS[self.status]} {escape(self.number)} {escape(self.title)}: {self.status}."
         body = escape(self.message).replace("\n", "<br>")
         return (
             f'<div style="border-left:4px solid {_COLOURS[self.status]};padding:4px 12px;margin:4px 0">'
-            f"<b>{head}</b> {body}</div>"
+            f"<b>{head}</b> {body}{following}</div>"
         )
+
+
+def inline(text: str) -> str:
+    """Escape for HTML; `code` between backticks becomes <code>.
+
+    >>> inline("a < b is `True`")
+    'a &lt; b is <code>True</code>'
+    """
+    pieces = escape(text, quote=False).split("`")
+    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))

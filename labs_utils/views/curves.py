@@ -2,6 +2,8 @@
 
 import time
 
+from labs_utils.views.plain import plain
+
 _REDRAW_SECONDS = 1.0  # between two redraws; more where drawing is slow, so that it takes a tenth of the time at most
 
 
@@ -56,7 +58,7 @@ class TrainingCurve:
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             points = [(row["step"], row[name]) for row in self.data if name in row]
             axes.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else "") if points else None
-            axes.set_title(name)
+            axes.set_title(plain(name))
             axes.set_xlabel("step")
         return figure
 

@@ -1,5 +1,7 @@
 """A matrix as a heat map: masks, attention weights, similarities."""
 
+from labs_utils.views.plain import plain
+
 _WRITTEN_CELLS = 144  # up to 12 × 12 the numbers fit into the cells
 
 
@@ -69,11 +71,13 @@ def _draw(data, rows, columns, title: str, label: str):
         data, vmin=low, vmax=high, cmap="viridis", aspect="auto" if max(height, width) > 40 else "equal"
     )
     axes.grid(False)
-    axes.set_title(title, loc="left")
+    axes.set_title(plain(title), loc="left")
     if columns is not None:
-        axes.set_xticks(range(width), columns, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_xticks(
+            range(width), [plain(name) for name in columns], rotation=60, ha="right", rotation_mode="anchor"
+        )
     if rows is not None:
-        axes.set_yticks(range(height), rows)
+        axes.set_yticks(range(height), [plain(name) for name in rows])
     if data.size <= _WRITTEN_CELLS:
         middle = (low + high) / 2
         for (row, column), value in np.ndenumerate(data):
@@ -88,5 +92,5 @@ def _draw(data, rows, columns, title: str, label: str):
                 size=8,
             )
     if label:
-        figure.colorbar(picture, label=label, shrink=0.8)
+        figure.colorbar(picture, label=plain(label), shrink=0.8)
     return figure

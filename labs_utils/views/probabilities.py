@@ -87,6 +87,7 @@ class Probabilities:
         from matplotlib.figure import Figure
 
         from labs_utils.views.palette import BLUE, GREY
+        from labs_utils.views.plain import plain
 
         figure = Figure(figsize=(7.2, 0.8 + 0.32 * len(self.data)), layout="constrained")
         axes, places = figure.add_subplot(), range(len(self.data))
@@ -102,13 +103,13 @@ class Probabilities:
             places, [row["after"] for row in self.data], color=BLUE, height=0.55, label="what is sampled from"
         )
         axes.bar_label(bars, [f"{row['after']:.1%}" if row["kept"] else "cut" for row in self.data], padding=3)
-        axes.set_yticks(places, [row["label"].replace("$", r"\$") for row in self.data])
+        axes.set_yticks(places, [plain(row["label"]) for row in self.data])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.margins(x=0.12)
         axes.set_xlabel("probability")
         if self.changed:
-            axes.set_title(", ".join(f"{name} = {value}" for name, value in self.changed.items()))
+            axes.set_title(plain(", ".join(f"{name} = {value}" for name, value in self.changed.items())))
             axes.legend(loc="lower right")
         file = BytesIO()
         figure.savefig(file, format="png")

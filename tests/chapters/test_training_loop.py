@@ -27,7 +27,7 @@ NAMES = {
     "load_checkpoint",
     "train",
 }
-SETTINGS = {"language", "roles", "encoder", "hotels", "path", "tokenizer", "device", "tiny", "names"}
+SETTINGS = {"language", "roles", "encoder", "hotels", "path", "tokenizer", "device", "width", "tiny", "names"}
 
 
 @cache
@@ -132,11 +132,19 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(uninterrupt
         ("label,review\n,Lovely\n", ("none of its 1 rows",)),
         ("label,review\n", ("none of its 0 rows",)),
         ("", ("is empty", "label,review")),
+        ("label,review\n1,Lovely\nno label here\n", ("row 2", "label is no label here")),
+        ("label;review\n1;Lovely\n", ("no column 'label'", "['label;review']")),
+        ("label;review\n1;Lovely, quiet\n", ("more fields in a row",)),
+        ("1,Lovely\n0,Damp\n", ("no column 'label'", "['1', 'Lovely']")),
+        ('label,review\n1,Lovely\n0,"Damp\n', ("EOF inside string", "quote on both sides")),
+        ("label,review\n1,Lovely\n0,Damp, loud\n", ("Expected 2 fields in line 3, saw 3",)),
+        ("label,review\n1,很好\n".encode("gbk"), ("not in UTF-8",)),
+        ("label,review\n1,很好\n".encode("utf-16"), ("not in UTF-8",)),
     ],
 )
 def test_a_bad_file_is_named_with_its_row_or_column(chapter, tmp_path, text, parts):
     path = tmp_path / "bad.csv"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match="bad.csv") as caught:
         chapter["Reviews"](path)
     assert all(part in str(caught.value) for part in parts), caught.value
@@ -148,6 +156,14 @@ def test_a_good_file_loses_only_its_gaps(chapter, tmp_path):
     path.write_text('label,review\n1,"Quiet, clean"\n0,\n,Nice\n0.0,42\n1,太好了 🙂\n', encoding="utf-8")
     reviews = chapter["Reviews"](path)
     assert [reviews[index] for index in range(len(reviews))] == [("Quiet, clean", 1), ("42", 0), ("太好了 🙂", 1)]
+
+
+def test_what_real_files_hold_is_kept(chapter, tmp_path):
+    path = tmp_path / "real.csv"
+    long = "far " * 100_000
+    text = f'\ufeffreview,label\r\n"a\n\nb",1\r\nnull,0\r\nNA,1\r\n{long},1\r\na\u2028b,0\r\n\r\n\r\n'
+    path.write_bytes(text.encode())
+    assert list(chapter["Reviews"](path)) == [("a\n\nb", 1), ("null", 0), ("NA", 1), (long, 1), ("a\u2028b", 0)]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

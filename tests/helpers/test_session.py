@@ -44,6 +44,18 @@ def test_offline_mode_keeps_the_libraries_offline_and_hub_mode_does_not():
     assert run(code, LABS_MODE="hub").stdout.split()[-1] == "False"
 
 
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTPS_PROXY"])
+def test_a_socks_proxy_does_not_stop_the_clients_of_a_hub(name):
+    code = (
+        "import sys; sys.modules['socksio'] = None; import labs_utils as lab; lab.start('13');"
+        "import httpx; httpx.Client().close(); print('made')"
+    )
+    assert run(code, **{name: "socks5://127.0.0.1:9"}).stdout.split()[-1] == "made"
+    kept = "import labs_utils as lab, os; lab.start('13'); print(os.environ.get('http_proxy'))"
+    assert run(kept, http_proxy="http://127.0.0.1:9").stdout.split()[-1] == "http://127.0.0.1:9"
+    assert run(kept, http_proxy="socks5://127.0.0.1:9", LABS_MODE="hub").stdout.split()[-1] == "socks5://127.0.0.1:9"
+
+
 def test_rows_that_changed_beside_an_unchanged_card_are_read_anew(tmp_path):
     code = (
         "import labs_utils as lab, sys; from labs_utils.materials import catalog; from pathlib import Path; "

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from matplotlib.cbook import is_math_text
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from transformers import (
@@ -133,6 +134,24 @@ def test_what_is_special_added_or_unknown_is_the_same_everywhere(chatty, wordpie
     assert seen.special["encoder"] == [row["special"] for row in rows]
 
 
+def test_tokens_and_attention_agree_in_a_decoder_and_in_two_texts(chatty, wordpiece):
+    small = {"n_embd": 8, "n_layer": 1, "n_head": 1, "vocab_size": len(chatty)}
+    text = "<|im_start|>你 wörd<|endoftext|><|im_end|>"
+    rows = lab.tokens(chatty, text).data
+    seen = lab.attention(GPT2LMHeadModel(GPT2Config(**small)), chatty, text)
+    assert (seen.tokens["decoder"], seen.labels["decoder"]) == (
+        [row["token"] for row in rows],
+        [row["text"] for row in rows],
+    )
+    assert seen.special["decoder"] == [row["special"] for row in rows]
+    config = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    pair = ("a [SEP] 🙂", "[PAD] b [CLS]")
+    rows, seen = lab.tokens(wordpiece, *pair).data, lab.attention(BertModel(BertConfig(**config)), wordpiece, *pair)
+    assert seen.labels["encoder"] == [row["text"] for row in rows]
+    assert seen.special["encoder"] == [row["special"] for row in rows]
+    assert seen.second == next(row["index"] for row in rows if row["sequence"] == 1)
+
+
 def test_an_unknown_token_that_also_ends_the_text_is_its_end():
     tokenizer = Tokenizer(models.WordLevel({"<end>": 0, "a": 1}, unk_token="<end>"))
     words = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="<end>", pad_token="<end>")
@@ -184,6 +203,18 @@ def test_the_explorer_follows_its_field_and_its_choice(wordpiece, bytelevel):
     for text in TEXTS:
         field.value = text
         assert "tokens" in strip.value
+
+
+@pytest.mark.parametrize("text", ["$$", "$x^$ $", "a$b$c\\$", r"\$", r"$\frac$", "a\nb", "\ud800"])
+def test_any_text_can_stand_in_a_figure(text):
+    shown = lab.heatmap([[1.0, 2.0]], rows=[text], columns=["a", text], title=text, label=text)
+    curve = lab.training_curve()
+    curve.log(1, **{text: 1.0})
+    for one in (shown, curve):
+        assert one._repr_png_().startswith(b"\x89PNG")
+    titles = [shown.figure.axes[0].get_title(loc="left"), curve.figure.axes[0].get_title()]
+    assert not any(is_math_text(title) for title in titles)
+    assert all(title.replace(r"\$", "$") == text.replace("\ud800", "?") for title in titles)
 
 
 def test_heatmap_keeps_the_numbers_and_refuses_what_is_no_matrix():

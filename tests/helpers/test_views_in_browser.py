@@ -57,6 +57,10 @@ writer = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=3
 shown = lab.next_token(writer, tokenizer, "the cat", top_k=5)
 shown
 """,
+    """
+tree = lab.beam_tree(writer, tokenizer, "the cat", num_beams=3, steps=5)
+tree
+""",
     *([f"lab.quiz({QUIZ!r})"] if QUIZ else []),
 ]
 
@@ -291,6 +295,36 @@ def test_the_next_token_follows_its_sliders_and_its_buttons(notebook):
         assert left["x"] + left["width"] <= right["x"] and right["width"] > 200 and abs(left["y"] - right["y"]) < 12
 
 
+def test_the_beam_tree_follows_its_slider(notebook):
+    page = notebook[0]
+    tree = page.locator(".labs-beam-tree")
+    assert "Step 5 of 5" in tree.inner_text() and tree.locator(".labs-beam").count() == 15
+    handle = page.locator(".widget-slider", has_text="step").locator(".noUi-handle")
+    handle.scroll_into_view_if_needed()
+    handle.press("ArrowLeft")
+
+    def is_earlier() -> None:
+        assert "Step 4 of 5" in tree.inner_text() and tree.locator(".labs-beam").count() == 12
+
+    eventually(is_earlier)
+    lead = tree.locator(".labs-beam.lead rect").all()
+    assert len(lead) == 4  # one of each step, from left to right, each beside the one before
+    boxes = [one.bounding_box() for one in lead]
+    assert all(a["x"] + a["width"] < b["x"] for a, b in zip(boxes, boxes[1:], strict=False))
+    assert all(card.locator("text").first.text_content() for card in tree.locator(".labs-beam").all())
+    holds_its_cards(tree)
+
+
+def holds_its_cards(tree) -> None:
+    """Whatever a page's style does to drawings: no card of the tree is cut off, and names fit into their cards."""
+    whole = tree.locator("svg").bounding_box()
+    for card in tree.locator(".labs-beam").all():
+        box, words = card.locator("rect").bounding_box(), [word.bounding_box() for word in card.locator("text").all()]
+        assert box["y"] + box["height"] <= whole["y"] + whole["height"]
+        assert box["x"] + box["width"] <= whole["x"] + whole["width"]
+        assert all(word["x"] + word["width"] <= box["x"] + box["width"] for word in words)
+
+
 def test_nothing_leaves_this_machine_and_nothing_fails(notebook):
     _, watch, _ = notebook
     assert watch.outside == []
@@ -317,6 +351,9 @@ def test_the_saved_page_draws_offline(chromium, notebook, tmp_path):
             static.locator(".labs-next-token span[style*='border-radius']").count() == 1
         )  # the token that was clicked
         assert static.get_by_text("run this cell to use them").count() == 1
+        assert "Step 4 of 5" in static.locator(".labs-beam-tree").inner_text()  # where the slider was left
+        assert static.locator(".labs-beam-tree svg .labs-beam").count() == 12
+        holds_its_cards(static.locator(".labs-beam-tree"))
         assert watch.errors == []  # nbconvert's own page asks for MathJax; its frames ask for nothing
 
 
