@@ -100,6 +100,7 @@ lab.check("1.1", attention)
 
 # %% [markdown]
 # ## 1.2 Why divide by √d?
+# <!-- T014 -->
 # The dot product of two random vectors grows with their width *d*: its spread is √d. Before you run this: what does a
 # softmax do with large scores, and what happens to its gradient?
 

@@ -129,6 +129,10 @@ def kept_words(text):
     return [word for word in text.lower().split() if word not in ("a", "an", "the")]
 
 
+def only_words(text):
+    return [word for word in re.sub(r"[^\w\s]", "", text.lower()).split() if word not in ("a", "an", "the")]
+
+
 def articles_first(given, true):
     return normalised(" ".join(kept_words(given)), "$^") == normalised(" ".join(kept_words(true)), "$^")
 
@@ -256,6 +260,8 @@ WRONG = {
         (lambda given, true: {*normalised(given).split()} == {*normalised(true).split()}, "order of the words counts"),
         (lambda given, true: normalised(true) in normalised(given), "not only contain"),
         (articles_first, "articles are dropped after the punctuation"),
+        (lambda given, true: only_words(given) == only_words(true), "the underscore, too"),
+        (lambda given, true: only_words(given.replace("_", "")) == only_words(true.replace("_", "")), "no others"),
         (articles_with_capitals, "A is an article, too"),
         (lambda given, true: given.lower().split(), "True or False"),
     ],

@@ -223,6 +223,8 @@ def same_answer(answer):
         ),
         ("the (the) cat", "cat", True, "articles are dropped after the punctuation: only then (the) is one"),
         ("A.N. Other", "other", True, "articles are dropped after the punctuation: only then A.N. is one"),
+        ("file_name", "filename", True, "string.punctuation holds the underscore, too"),
+        ("“bus” 17", "bus 17", False, "only the characters of string.punctuation are dropped, no others"),
         ("The  Eiffel Tower.", "eiffel tower", True, "all four steps are needed"),
     ]
     for given, true, expected, rule in cases:
@@ -375,13 +377,23 @@ def modules(missing, name=lambda key: key.rpartition(".")[0], collect=lambda nam
         ),
         ("Perhaps you cut at the first dot instead of the last.", partial(modules, name=lambda key: key.split(".")[0])),
         ("Perhaps you kept what stands after the last dot.", partial(modules, name=lambda key: key.split(".")[-1])),
+        (
+            "A parameter may have another name than weight or bias: cut at the last dot.",
+            partial(modules, name=lambda key: key.removesuffix(".weight").removesuffix(".bias")),
+        ),
         ("A module stands there more than once.", partial(modules, collect=sorted)),
         ("The list should be sorted.", partial(modules, collect=lambda names: list(dict.fromkeys(names)))),
     ],
 )
 def untrained_parts(answer):
     head, layer = ["qa_outputs.weight", "qa_outputs.bias"], "bert.encoder.layer"
-    cases = [["qa_outputs.weight", "cls.dense.weight", "cls.dense.bias"], head, [], ["cls.predictions.bias", *head]]
+    cases = [
+        ["qa_outputs.weight", "cls.dense.weight", "cls.dense.bias"],
+        head,
+        [],
+        ["cls.predictions.bias", *head],
+        ["logits.scale"],
+    ]
     for missing in [*cases, [f"{layer}.9.output.dense.weight", f"{layer}.10.output.dense.weight"]]:
         trial = Trial(answer, missing)
         got = trial.returns(list, "a sorted list of names", of=str)

@@ -95,7 +95,7 @@ def gap(mine, library):
 
 # %% [markdown]
 # ## 6.2 Embeddings
-# <!-- T100 -->
+# <!-- T100 T317 -->
 # A token's first vector is a sum of three: which word it is, at which place, in which segment. Before you run this:
 # there are 30,522 words, 512 places and 2 segments. How many of the 512 rows does your batch use?
 
@@ -713,6 +713,7 @@ def train_step(one):
     loss.backward()
     return megabytes, time.perf_counter() - begin, [p.grad.clone() for p in one.parameters()]
 
+small.activation_checkpointing_disable()  # where this cell was run before
 plain, seconds, gradients = min((train_step(small) for _ in range(3)), key=lambda found: found[1])  # the quickest of three
 small.activation_checkpointing_enable()
 less, longer, again = min((train_step(small) for _ in range(3)), key=lambda found: found[1])
@@ -953,15 +954,17 @@ for hook in hooks:
     hook.remove()
 
 # %%
-before = judge.num_parameters()
-attention = judge.bert.encoder.layer[2].attention
+from copy import deepcopy
+
+pruned = deepcopy(judge)
+attention = pruned.bert.encoder.layer[2].attention
 with torch.no_grad():
     for name in ("query", "key", "value"):
         setattr(attention.self, name, prune_linear_layer(getattr(attention.self, name), places, dim=0))
     attention.output.dense = prune_linear_layer(attention.output.dense, places, dim=1)
-    cut = judge(**one_text).logits
+    cut = pruned(**one_text).logits
 assert gap(cut, masked) <= 1e-5
-print(f"masked and cut differ by {gap(cut, masked):.0e}; {before - judge.num_parameters():,} parameters fewer")
+print(f"masked and cut differ by {gap(cut, masked):.0e}; {judge.num_parameters() - pruned.num_parameters():,} parameters fewer")
 
 # %% [markdown]
 # The same logits, with smaller matrices: `BertSelfAttention` cuts its vectors into pieces of 32 and doesn't mind how
@@ -1185,9 +1188,9 @@ lab.check("6.9", pretraining_loss)
 # %% [markdown]
 # ## 6.14 Pretrain a tiny BERT
 # <!-- T109 -->
-# BERT read three thousand million words for days. You have some stories and some seconds. In that time no model finds
-# out which **word** is missing. But it may find out which **letter** is. So the tokens here are characters. Before you
-# run this: which letter is missing in `umb?ella`, and what did you need to know? First the tokenizer, trained on the
+# BERT read three thousand million words for days. You have some stories and some seconds: too little to learn which
+# **word** is missing, perhaps enough to learn which **letter** is. So the tokens here are characters. Before you run
+# this: which letter is missing in `umb?ella`, and what did you need to know? First the tokenizer, trained on the
 # stories (a space becomes `_`), and pieces of 24 tokens.
 
 # %%

@@ -21,8 +21,8 @@ lab.start("09")
 # %% [markdown]
 # Guests write whether they liked a hotel. A model is to say which reviews are complaints. Most of the chapter does it
 # in English, with the small encoder that you know; section 9.10 does it in Chinese. Change one word in the next cell,
-# and **everything** below runs in Chinese. It then takes a larger encoder, of about a hundred languages, and a few
-# minutes more.
+# and **everything** below runs in Chinese. It then takes a larger encoder, of about a hundred languages, on half as
+# many rows.
 
 # %%
 import os
@@ -33,7 +33,7 @@ from transformers import AutoTokenizer
 
 language = os.environ.get("LABS_LANGUAGE", "en")  # "en" or "zh"
 roles = {"en": "encoder", "zh": "multilingual-encoder"}
-most = int(os.environ.get("LABS_ROWS", 640))  # learn from at most so many rows: enough for a laptop
+most = int(os.environ.get("LABS_ROWS", {"en": 640, "zh": 320}[language]))  # learn from at most so many rows
 encoder = lab.checkpoint(roles[language])
 hotels = lab.dataset("hotel_reviews")
 path, device = Path(hotels, f"{language}.csv"), lab.device()
@@ -55,35 +55,49 @@ table.head(3)
 table["label"].value_counts(normalize=True).rename("share").round(2)
 
 # %% [markdown]
-# A few rows are empty, and the tokenizer would stop at the first of them: pandas reads a gap as `nan`, which is a
-# number. `dropna` drops them. We look for more than `dropna` can see: a column that isn't there, a label that is
-# neither 0 nor 1, a comma in a text without quotes, which makes three fields of two. And pandas takes a review that
-# says only *null* or *NA* for a gap; `keep_default_na=False` leaves such words alone. Found here, a fault costs a
-# second. Found in the middle of a training, it comes as a message about tensors.
+# A few rows are empty: pandas reads a gap as `nan`, which is a number. Before you run this: what will the tokenizer say
+# to it? And what does pandas make of a guest who writes just one word, *null* or *NA*?
+
+# %%
+from io import StringIO
+
+with lab.expect_error(ValueError):
+    tokenizer([float("nan")])
+one_word = "label,review\n1,Lovely\n0,null\n0,NA\n"
+kept = {"keep_default_na": False, "na_values": [""]}
+[pd.read_csv(StringIO(one_word), **options)["review"].tolist() for options in ({}, kept)]
+
+# %% [markdown]
+# The tokenizer stops. `dropna` drops the gaps. But pandas has taken two words for gaps, and `dropna` would lose two
+# complaints; `keep_default_na=False` leaves such words alone. We look for more than `dropna` can see: a column that
+# isn't there, a label that is neither 0 nor 1, a comma in a text without quotes, which makes three fields of two. A
+# fault that is found here doesn't wait for you in the middle of a training.
 
 # %% tags=["long"] why="one check of a whole file, with an error for each fault, is the lesson"
 def read_reviews(path: Path) -> pd.DataFrame:
     """The rows that have a label and a text, or an error that says where the file is wrong and what to do."""
     try:
         table = pd.read_csv(path, dtype={"review": "str"}, keep_default_na=False, na_values=[""])
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not in UTF-8. Chinese programs may write GBK: save it as UTF-8.") from None
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path.name} is empty. Its first line must name the columns: label,review.") from None
     except pd.errors.ParserError as error:
-        raise ValueError(f"{path.name}: {error} A text with a comma needs quotes around it.") from None
+        raise ValueError(f"{path.name}: {error} A text with a comma needs a quote on both sides.") from None
     if not isinstance(table.index, pd.RangeIndex):  # more fields than names in every row
         raise ValueError(f"{path.name} has more fields in a row than names in its first line. Are quotes missing?")
     for name in ("label", "review"):
         if name not in table:
             raise ValueError(f"{path.name} has no column {name!r}, only {list(table)}. Rename one or add it.")
+    strange = table["label"].notna() & ~pd.to_numeric(table["label"], errors="coerce").isin([0, 1])
+    if strange.any():
+        first = table.index[strange][0]  # 0 is the first row under the names of the columns
+        given = str(table.loc[first, "label"])[:40]
+        raise ValueError(f"{path.name}, row {first + 1}: the label is {given}; write 0 (negative) or 1 (positive).")
     blank = table["review"].str.strip().eq("")
     rows = table[~blank].dropna(subset=["label", "review"])
     if rows.empty:
         raise ValueError(f"{path.name}: none of its {len(table)} rows has both a label and a review. Is it the right file?")
-    strange = ~pd.to_numeric(rows["label"], errors="coerce").isin([0, 1])
-    if strange.any():
-        first = rows.index[strange][0]  # 0 is the first row under the names of the columns
-        given = rows.loc[first, "label"]
-        raise ValueError(f"{path.name}, row {first + 1}: the label is {given!s}; write 0 (negative) or 1 (positive).")
     return rows.astype({"label": float}).astype({"label": int})
 
 rows = read_reviews(path)
@@ -98,6 +112,7 @@ bad_files = {
     "stars.csv": "label,review\n1,Lovely\n0,Damp\n5,A dream\n",
     "no_texts.csv": "label,review\n1,\n0,\n", "nothing.csv": "",
     "commas.csv": "label,review\n1,Warm, quiet, clean\n0,Damp, cold, loud\n",
+    "chinese.csv": "label,review\n1,很好\n".encode("gbk"),  # what Chinese programs may write instead of UTF-8
 }
 
 # %%
@@ -106,12 +121,12 @@ import tempfile
 folder = tempfile.TemporaryDirectory()
 for name, text in bad_files.items():
     bad = Path(folder.name, name)
-    bad.write_text(text, encoding="utf-8")
+    bad.write_bytes(text if isinstance(text, bytes) else text.encode())
     with lab.expect_error(ValueError):
         read_reviews(bad)
 
 # %% [markdown]
-# Each names the file, says where the fault is, and asks or tells what to do. A torch `Dataset` needs only two more
+# Each names the file and the fault, and asks or tells what to do. A torch `Dataset` needs only two more
 # methods: how long it is, and what is at an index.
 
 # %%
@@ -134,9 +149,16 @@ reviews = Reviews(path)
 reviews[0]
 
 # %% [markdown]
-# Nine of ten rows are for training, the tenth is held back: `random_split`. Without a seed, every run is measured on
-# other rows, and one run's exam is another run's lesson. Ours gets a generator of its own. And it refuses to hold back
-# nothing.
+# Nine of ten rows are for training, the tenth is held back: `random_split`. Before you run this: call it twice without
+# a seed; how many of the rows held back are the same?
+
+# %%
+twice = [set(random_split(reviews, [0.9, 0.1])[1].indices) for _ in range(2)]
+len(twice[0]), len(twice[0] & twice[1])
+
+# %% [markdown]
+# Only a few. Each run would be measured on other rows, and one run's exam would be another run's lesson. So ours gets a
+# generator of its own. And it refuses to hold back nothing.
 
 # %%
 def split(dataset: Dataset, seed: int = 42) -> list[Subset]:
@@ -220,14 +242,15 @@ lab.check("9.1", majority_share)
 # %% [markdown]
 # ## 9.2 The loop
 # <!-- T141 -->
-# While you build machinery, you want answers in a second. So here is a **practice model**: a BERT with one layer of
-# width 32 and random weights. It knows nothing. But the loop can't tell: to the loop, a model is something that takes a
+# While you build machinery, you want answers in a second. So here is a **practice model**: a BERT with one narrow layer
+# and random weights. It knows nothing. But the loop can't tell: to the loop, a model is something that takes a
 # batch and returns a loss.
 
 # %%
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-tiny = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+width = {"en": 32, "zh": 8}[language]  # the Chinese tokenizer has eight times as many entries, a row for each
+tiny = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 names = {"id2label": {0: "negative", 1: "positive"}, "label2id": {"negative": 0, "positive": 1}}
 
 def practice_model(seed: int = 42):
@@ -251,8 +274,8 @@ f"by hand {by_hand:.4f}, a coin {torch.tensor(2.0).log():.4f}"
 
 # %% [markdown]
 # Cross-entropy, and near ln 2: an untrained model tosses a coin. Now the two loops, measuring first. They are those of
-# many tutorials, with two repairs. `.to(device)` works on every machine; `.cuda()` without asking stops on a laptop.
-# And the loader is an argument, no global variable.
+# many tutorials, with two repairs. `.to(device)` takes the device that is there; `.cuda()` asks for a GPU, with or
+# without one. And the loader is an argument, no global variable.
 
 # %%
 def evaluate(model, loader) -> float:
@@ -300,13 +323,14 @@ few = Subset(trainset, range(min(most, len(trainset))))  # with LABS_ROWS=10000 
 loader = DataLoader(few, batch_size=32, shuffle=True, collate_fn=collate_128)
 valid_loader = DataLoader(validset, batch_size=64, collate_fn=collate_128)
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
-train_plainly(model, optimizer, loader, valid_loader, epochs=2, log_every=10)
+train_plainly(model, optimizer, loader, valid_loader, epochs=2, log_every=5)
 
 # %% [markdown]
-# (Each `loss` line is one batch. For a pretrained model, 2e-5 is a usual learning rate. Ours starts from nothing, so it
-# may take larger steps.)
+# (Each `loss` line is one batch. Many tutorials have a learning rate of 2e-5, for a pretrained model. Ours starts from
+# nothing, and takes larger steps.)
 #
-# The loss falls, and most of the reviews are right. Is that good? Ask the model itself, in the words of a guest.
+# The loss jumps from batch to batch, and most of the reviews are right. Is that good? Ask the model itself, in the
+# words of a guest.
 
 # %%
 def predict(model, text: str) -> str:
@@ -494,7 +518,7 @@ axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.1));
 
 # %% [markdown]
 # Look at the first group of bars, then at the other three. In accuracy the three "models" are close; in recall, one
-# finds about three complaints in four and the others none.
+# finds most of the complaints and the others none.
 #
 # With several classes, F1 is averaged. *Macro*: every class counts the same. *Micro*: every review counts the same.
 # Before you run this: for single-label classification, which other measure is micro-F1?
@@ -559,7 +583,7 @@ figure.suptitle("Dynamic padding: the larger the batch, the less it saves; group
 # Chinese reviews have more tokens. (Each language is counted with its own encoder's tokenizer; the Chinese one belongs
 # to section 9.10.)
 #
-# Do saved tokens mean saved time? Now it has to be the real model. The same 32 reviews, three ways, one training step
+# Do saved tokens mean saved time? Now it has to be the real model. The same 24 reviews, three ways, one training step
 # per batch of 8:
 
 # %%
@@ -573,14 +597,14 @@ def real_model():
     loaded = AutoModelForSequenceClassification.from_pretrained(
         encoder, revision=encoder.revision, dtype=torch.float32, **names
     )
-    if language == "zh":  # 118 million numbers: only the four upper of twelve layers, pooler and head learn
+    if language == "zh":  # 118 million numbers: only the two upper of twelve layers, pooler and head learn
         loaded.bert.embeddings.requires_grad_(False)
-        loaded.bert.encoder.layer[:8].requires_grad_(False)
+        loaded.bert.encoder.layer[:10].requires_grad_(False)
     return loaded.to(device)
 
 # %% [markdown]
-# (In Chinese the encoder is five times as large, so its embeddings and lower layers stay as they are: **frozen**. In
-# English everything learns.) The clock runs while the model trains, and not while batches are made:
+# (In Chinese the encoder is five times as large, so its embeddings and all layers but two stay as they are: **frozen**.
+# In English everything learns.) The clock runs while the model trains, and not while batches are made:
 
 # %%
 def seconds(model, optimizer, batches: list) -> float:
@@ -593,7 +617,7 @@ def seconds(model, optimizer, batches: list) -> float:
     return time.perf_counter() - begin
 
 # %%
-sample = [trainset[index] for index in range(min(32, len(trainset)))]
+sample = [trainset[index] for index in range(min(24, len(trainset)))]
 grouped = sorted(sample, key=lambda pair: len(tokenizer(pair[0])["input_ids"]))
 orders = {"128 each": (sample, collate_128), "dynamic": (sample, collate), "dynamic and grouped": (grouped, collate)}
 model = real_model()
@@ -616,10 +640,9 @@ print(f"{padding.loc['dynamic', 'seconds'] / (len(sample) / 8):.2f} seconds for 
 padding.join(times_less).round(2)
 
 # %% [markdown]
-# Time follows tokens, more or less. In English dynamic padding takes about half the time of 128 each, and grouping
-# saves more. On Chinese reviews dynamic padding alone gives less, because more of them come near to 128 tokens; there
-# grouping is what pays. Measure *your* texts: the drawing above takes a second. Is anything lost? Padded or not, the
-# answer should be the same:
+# Time follows tokens, more or less. Dynamic padding saves much where texts are short, as in English; on the longer
+# Chinese reviews it gives less, and grouping is what pays: compare the two panels above at 8 reviews in a batch. So
+# count the tokens of *your* texts. Is anything lost? Padded or not, the answer should be the same:
 
 # %%
 model.eval()
@@ -679,8 +702,7 @@ f"{len(batches)} batches; {sum(in_order) / cost(in_order, 8):.0%} of their token
 # Now the pretrained encoder, with three additions to the loop. A **schedule** lets the learning rate rise from 0
 # (*warmup*: the optimizer's running means begin empty, so its first steps rest on a few batches only) and then
 # fall to 0. **Clipping** shortens a gradient that is too long. A **progress bar** and a **live curve** show that
-# something happens. And the optimizer is AdamW; `fused=True` updates all weights in one pass, several times
-# faster on a CPU.
+# something happens. And the optimizer is AdamW; `fused=True` updates all weights in one pass.
 #
 # First `fused`, on five million weights. Before you run this: how many times faster?
 
@@ -700,13 +722,14 @@ def update_time(fused: bool) -> float:
 f"fused on the CPU: {update_time(fused=False) / update_time(fused=True):.0f} times faster"
 
 # %% [markdown]
-# Now everything together. Before you run the loop: with 80 steps and a tenth of warmup, at which step is the learning
-# rate highest?
+# Now everything together. And one thing less: measuring changes no weight, so its order is free. Sorted by length, the
+# held-back reviews need little padding. Before you run the loop: with a tenth of the steps for warmup, at which step is
+# the learning rate highest?
 
 # %%
 from transformers import get_scheduler
 
-epochs, size, peak = 1, 8, {"en": 1e-4, "zh": 3e-4}[language]  # fewer weights learn in Chinese, with larger steps
+epochs, size, peak = 1, 8, {"en": 1e-4, "zh": 1e-3}[language]  # fewer weights learn in Chinese, with larger steps
 order = torch.Generator().manual_seed(1)
 plan = [batch for _ in range(epochs) for batch in grouped_batches(train_lengths, size, order)]
 
@@ -721,7 +744,9 @@ model = optimizer = None  # lets those of section 9.4 go
 
 # %%
 loader = DataLoader(few, batch_sampler=plan, collate_fn=collate)
-valid_loader = DataLoader(validset, batch_size=32, collate_fn=collate)
+by_length = sorted(range(len(validset)), key=lambda place: lengths[validset.indices[place]])
+examset = Subset(validset, by_length)
+valid_loader = DataLoader(examset, batch_size=32, collate_fn=collate)
 logits, labels = answers(fresh_start()[0], valid_loader)
 before = four_numbers(labels, logits.argmax(dim=-1), target=0)
 before
@@ -771,15 +796,16 @@ pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
 # Compare the last row with the first. Now complaints are found; not all of them, after one epoch on a few hundred
-# reviews, many of them ironic. The two sentences from above:
+# reviews. The two sentences from above, and three texts that are none:
 
 # %%
 for text in [*asked, "", "🙂", "very " * 10_000]:
     print(f"{predict(model, text):15} {text[:60]!r}, {len(text):,} characters")
 
 # %% [markdown]
-# Empty text gets a sentence, no traceback. The ten thousand words are cut to 128 tokens. The last two get a label, and
-# it means nothing: the model has two words and must say one of them.
+# Does it know the second sentence for a complaint, and how sure is it? The recall above says how many it still misses;
+# section 9.6 asks where to draw the line. Empty text gets a sentence, no traceback. The ten thousand words are cut to
+# 128 tokens. The last two get a label, and it means nothing: the model has two words and must say one of them.
 #
 # ### Exercise 9.6
 # Write `clip(gradients, max_norm)`: `gradients` is a list of tensors of any shapes. Their **common** norm is the square
@@ -831,7 +857,7 @@ lab.heatmap(
 losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")  # [reviews]
 errors = pd.DataFrame({
     "loss": losses, "truth": labels, "P(positive)": logits.softmax(dim=-1)[:, 1],
-    "review": [text for text, _ in validset],
+    "review": [text for text, _ in examset],
 }).sort_values("loss", ascending=False)
 errors.head(8).round(2)
 
@@ -899,7 +925,7 @@ short = Subset(trainset, range(min(320, len(trainset))))
 def short_run(weights: int = 0, order: int = 0, dropout: int = 0):
     """Train the practice model for two epochs; return the losses and the model."""
     model = practice_model(weights)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     shuffle = torch.Generator().manual_seed(order)
     loader = DataLoader(short, batch_size=32, shuffle=True, collate_fn=collate, generator=shuffle)
     torch.manual_seed(dropout)
@@ -942,29 +968,32 @@ axes.legend(fontsize=9, loc="upper left");
 # moves the loss most, because at each step another batch is measured.) Three things follow:
 #
 # - One call at the top of a script (`torch.manual_seed`, or `set_seed` of transformers, which also seeds Python and
-#   NumPy) is enough for a script that always does the same. But it is *one* stream of numbers: draw one more number
-#   anywhere, and all later ones move. Generators of their own keep the three apart.
+#   NumPy) begins *one* stream of numbers. Draw one more number anywhere, and all later ones move, as the next cell
+#   shows. Generators of their own keep the three apart.
 # - Equal means: on this machine, with these versions and this number of threads. Another processor may add up in
 #   another order, and on a GPU you need `torch.use_deterministic_algorithms(True)` as well.
 # - A difference between two settings means something only if it is larger than the difference between two seeds. Run
 #   each setting several times.
 
 # %%
+import random
+import numpy as np
 from transformers import set_seed
 
-set_seed(7)
-drawn = torch.rand(1).item()
-set_seed(7)
-skipped = torch.rand(1)  # the same number as before …
-later = torch.rand(1).item()  # … so what comes now is another
-set_seed(7)
-assert torch.rand(1).item() == drawn != later
+def draw(extra: int = 0) -> tuple[float, float, float]:
+    """One number each from torch, Python and NumPy after the same seed, with `extra` draws of torch before."""
+    set_seed(7)
+    torch.rand(extra)
+    return torch.rand(1).item(), random.random(), np.random.rand()
+
+assert draw() == draw()
+[one == other for one, other in zip(draw(), draw(extra=1))]
 
 # %% [markdown]
 # ## 9.8 Save, crash, resume
 # <!-- T147 -->
 # Long runs get interrupted: a crash, the time limit of a cluster, a closed laptop. You want to go on, and to end with
-# **exactly** the model that you would have had. Write down what you must save for that. Most people say: the weights.
+# **exactly** the model that you would have had. Write down what you must save for that. Are the weights enough?
 #
 # First the plan. If you make the whole list of batches from a seed, then the place in the run is a single number: how
 # many steps are done.
@@ -1044,7 +1073,7 @@ def train(path: Path, dataset: Dataset, epochs: int = 2, save_every: int = 5, cr
     """Train the practice model, from the checkpoint at `path` if there is one; return it."""
     model = practice_model()
     batches = plan_batches(len(dataset), 32, epochs)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=2, num_training_steps=len(batches))
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
     done = load_checkpoint(path, parts) if path.exists() else 0
@@ -1127,8 +1156,8 @@ axes.set_title("Only the whole checkpoint leads to the same model")
 differences
 
 # %% [markdown]
-# The uppermost bar has no length: nothing forgotten, no difference. Every other checkpoint loads without a complaint,
-# trains on with a nice curve, and ends elsewhere. You would never notice. (For *random state*, *optimizer* and
+# The uppermost bar has no length: nothing forgotten, no difference. Each of the others loads without a complaint,
+# trains on, and ends elsewhere; nothing tells you. (For *random state*, *optimizer* and
 # *scheduler* we put in those from after the first step, for *step* a 0.)
 
 # %% [markdown]
@@ -1142,7 +1171,7 @@ from accelerate import Accelerator
 
 def by_hand() -> list[float]:
     model = practice_model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     shuffle = torch.Generator().manual_seed(0)
     loader = DataLoader(short, batch_size=32, shuffle=True, collate_fn=collate, generator=shuffle)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=1, num_training_steps=len(loader))
@@ -1165,7 +1194,7 @@ def by_hand() -> list[float]:
 def with_accelerate() -> list[float]:
     accelerator = Accelerator()
     model = practice_model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     shuffle = torch.Generator().manual_seed(0)
     loader = DataLoader(short, batch_size=32, shuffle=True, collate_fn=collate, generator=shuffle)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=1, num_training_steps=len(loader))
@@ -1216,9 +1245,8 @@ with lab.expect_error(TypeError):
 
 # %% [markdown]
 # `prepare` returns what you gave it, made ready; with nothing there is nothing to return. `accelerator`, in small
-# letters, is the file that the class lives in. And the device is chosen when the `Accelerator` is made: the best one
-# there is. It stands in `accelerator.device`. (`Accelerator(cpu=True)` asks for the CPU; it must be the first
-# `Accelerator` of the process.)
+# letters, is the file that the class lives in. And the device is chosen when the `Accelerator` is made; it stands in
+# `accelerator.device`.
 #
 # The fourth wrong use is the quiet one: `batch = accelerator.prepare(batch)` in the loop, "to move it to the device".
 # Before you run this: what does `prepare` do with a dictionary?
@@ -1257,8 +1285,8 @@ assert torch.allclose(ratio, torch.full_like(ratio, 4.0))
 ratio.mean().item()
 
 # %% [markdown]
-# `loss.backward()` makes gradients four times too large here, and in fp16 it would leave out the scaling that keeps
-# small gradients alive. Nothing complains. `accelerator.backward(loss)` knows what was asked for.
+# `loss.backward()` makes gradients four times too large here, and nothing complains. `accelerator.backward(loss)` knows
+# what was asked for.
 #
 # Accelerate can save and resume as well. Before you run this: you prepare a model, an optimizer and a loader. Which of
 # them will have a file?
@@ -1271,40 +1299,43 @@ accelerator.load_state(saved_in)
 sorted(file.name for file in Path(saved_in).iterdir())
 
 # %% [markdown]
-# The model, the optimizer and the random states; the loader has none. So after `load_state` your weights are those of
-# step 3, say, and the loader begins again at its first batch. Count the steps yourself, and let `skip_first_batches`
-# make a loader that begins further on:
+# The model, the optimizer and the random states; the loader has none. After `load_state` your weights are those of step
+# 3, say, and the loader begins again at its first batch. Count the steps yourself, and let `skip_first_batches` make a
+# loader that begins further on. Before you run this: what if the loader shuffles?
 
 # %%
-whole = [batch["labels"].tolist() for batch in loader]
-rest = [batch["labels"].tolist() for batch in accelerator.skip_first_batches(loader, num_batches=3)]
-assert rest == whole[3:]
-len(whole), len(rest)
+def shuffled(seed: int) -> DataLoader:
+    """A loader that shuffles with this seed."""
+    order = torch.Generator().manual_seed(seed)
+    return DataLoader(short, batch_size=4, shuffle=True, collate_fn=collate, generator=order)
+
+whole, in_disorder = ([batch["labels"].tolist() for batch in one] for one in (loader, shuffled(0)))
+for name, again, wanted in (("fixed", loader, whole), ("same seed", shuffled(0), in_disorder),
+                            ("another seed", shuffled(1), in_disorder)):
+    rest = [batch["labels"].tolist() for batch in accelerator.skip_first_batches(again, num_batches=3)]
+    print(f"{name:12} {len(rest)} of {len(wanted)} batches, those that were left: {rest == wanted[3:]}")
 
 # %% [markdown]
-# This loader has a fixed order. One that shuffles must also be given the seed that it had in that epoch, or the skipped
-# batches are others.
+# A loader that shuffles must get the seed that it had in that epoch, too, or the batches that are left are others.
 #
-# On several devices, `accelerate launch` starts one such process for each. Chapter 10 hands the whole loop to the
-# `Trainer`, which is built on Accelerate.
+# Chapter 10 hands the whole loop to the `Trainer`, which is built on Accelerate.
 
 # %% [markdown]
 # ## 9.10 The same loop in Chinese
 # <!-- T321 -->
-# The classic of this task is in Chinese. Can we just hand Chinese reviews to the English encoder? Before you run this:
-# of the sixteen characters of this wish, how many does its vocabulary know?
+# Many tutorials do this task in Chinese. Can we just hand Chinese reviews to the English encoder? Before you run this:
+# how many of the characters of this wish does its vocabulary know?
 
 # %%
 wish = "我觉得这家酒店不错，饭很好吃！"  # I think this hotel is quite good, the food is delicious!
-for role in roles.values():
-    source = lab.checkpoint(role)
-    reader = AutoTokenizer.from_pretrained(source, revision=source.revision)
-    print(f"{role:21}", " ".join(reader.tokenize(wish)))
+readers = {language: tokenizer, other: other_tokenizer}  # both are here since section 9.4
+for name in ("en", "zh"):
+    print(f"{roles[name]:21}", " ".join(readers[name].tokenize(wish)))
 
 # %% [markdown]
-# Each `[UNK]` is a character that the English encoder can't tell from any other. What is left are single characters.
-# The second tokenizer has pieces for whole words, and no `[UNK]`; it belongs to an encoder for about a hundred
-# languages.
+# Each `[UNK]` stands for a character, and the English encoder can't tell one from the other. What is left are single
+# characters. The second tokenizer has pieces for whole words, and no `[UNK]`; it belongs to an encoder for about a
+# hundred languages.
 #
 # That encoder is large for a laptop. So we use it as section 7.3 did: **frozen**, with no gradients. Then a review
 # needs to go through it only once. It becomes one vector, the mean over its tokens, and only a head learns from it.
@@ -1312,6 +1343,7 @@ for role in roles.values():
 # %%
 from transformers import AutoModel
 
+source, reader = lab.checkpoint(roles["zh"]), readers["zh"]
 body = AutoModel.from_pretrained(source, revision=source.revision, add_pooling_layer=False, dtype=torch.float32)
 body = body.to(device).eval()
 f"{body.num_parameters() / 1e6:.0f} million numbers, all frozen; width {body.config.hidden_size}"
@@ -1420,9 +1452,9 @@ assert rows["English, its own middle: the head"]["recall"] > rows["English: the 
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# It finds far more complaints, in a language in which nobody has shown it one. So the encoder does put
-# what guests say near each other, whatever their language; it only leaves each language a place of its own. At last,
-# the wish, and a few more:
+# It finds far more complaints, in a language in which nobody has shown it one. So the encoder does put what guests say
+# in these two languages near each other; it only leaves each language a place of its own. At last, the wish, and a few
+# more:
 
 # %%
 wishes = [wish, "又脏又吵，而且太贵了。", "I like this hotel, the food is very good!", "Dirty, loud and far too expensive."]
@@ -1434,6 +1466,7 @@ for text, (negative, positive) in zip(wishes, chances):
 
 # %% [markdown]
 # ## What changed since the notes
+# *The notes* are five study documents, most of them in Chinese, that this course grew out of.
 #
 # | the notes say | today | why |
 # | --- | --- | --- |

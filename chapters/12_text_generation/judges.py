@@ -34,6 +34,10 @@ SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
         ("The last message stays open: no <|im_end|> there.", partial(marked, opening="assistant\n<|im_end|>\n")),
         ("The open message ends with a line break behind its role.", partial(marked, opening="assistant")),
         ("You added a system message that nobody gave.", lambda given, prompted: marked([SYSTEM, *given], prompted)),
+        (
+            "The content stays as it is: do not strip it.",
+            lambda given, prompted: marked([{**one, "content": one["content"].strip()} for one in given], prompted),
+        ),
         ("Perhaps you took the last message only.", lambda messages, prompted: marked(messages[-1:], prompted)),
     ],
 )
@@ -43,7 +47,7 @@ def chatml(answer):
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Which is\nolder?"},
         {"role": "assistant", "content": "The first."},
-        {"role": "user", "content": "Why? 🙂"},
+        {"role": "user", "content": "  Why? 🙂 \n"},
     ]
     for messages in (hello, talk, []):
         for prompted in (False, True):
@@ -263,11 +267,13 @@ def probabilities_summed(scores, tokens, eos):
 def sequence_log_probability(answer):
     import torch
 
-    cases = [([torch.zeros(1, 2)] * 2, torch.tensor([[0, 0]]), eos) for eos in (1, 0)]
+    cases = []
     for seed in range(8):
         texts, steps = 1 + seed % 4, 2 + seed % 5
         tokens = torch.randint(6, (texts, steps), generator=torch.Generator().manual_seed(seed))
         cases.append(([drawn(10 * seed + step, texts, 6) for step in range(steps)], tokens, seed % 6))
+    # the text's example comes last: its scores are all alike, so that one wrong answer looks like another
+    cases += [([torch.zeros(1, 2)] * 2, torch.tensor([[0, 0]]), eos) for eos in (1, 0)]
     for scores, tokens, eos in cases:
         trial = Trial(answer, scores, tokens, eos)
         got = trial.tensor(None)
@@ -340,9 +346,15 @@ def only(scores, tokens, eos, low: float = float("-inf"), end: bool = True, digi
 @exercise(
     "12.7",
     mistakes=[
+        ("A very low score is not minus infinity, which was asked for.", partial(only, low=-1e9)),
         ("A score of 0 is not forbidden: softmax gives it a probability.", partial(only, low=0.0)),
         ("eos must stay open: otherwise no number ever ends.", partial(only, end=False)),
         ("str.isdigit also says True for ², which is no digit from 0 to 9.", partial(only, digit=str.isdigit)),
+        ("str.isdecimal also says True for digits of other scripts, such as ٣.", partial(only, digit=str.isdecimal)),
+        (
+            "A line break behind the digits is no digit.",
+            partial(only, digit=lambda token: token.strip("\n").isdigit() and token.isascii()),
+        ),
         ("An empty token consists of no digit.", partial(only, digit=lambda token: set(token) <= set("0123456789"))),
         (
             "A digit somewhere in the token is not enough: all of it must be digits.",
@@ -353,7 +365,7 @@ def only(scores, tokens, eos, low: float = float("-inf"), end: bool = True, digi
     ],
 )
 def digits_only(answer):
-    vocabularies = [["7", "a", "</s>"], ["<pad>", "12", "x1", "²", "", "0", "</s>", " 5", "٣", "word", "9"]]
+    vocabularies = [["7", "a", "</s>"], ["<pad>", "12", "x1", "²", "", "0", "</s>", " 5", "٣", "8\n", "9"]]
     for seed, tokens in enumerate(vocabularies):
         for rows in (1, 3):
             eos = tokens.index("</s>")
@@ -363,10 +375,22 @@ def digits_only(answer):
             trial.close(got, only(scores, tokens, eos), 0.0, "your scores are not the ones asked for")
 
 
-def share(texts, size, across: bool = False, average: bool = False, per_token: bool = False, once: bool = False):
+def share(
+    texts,
+    size,
+    across: bool = False,
+    average: bool = False,
+    per_token: bool = False,
+    once: bool = False,
+    tails: bool = False,
+    glued: bool = False,
+):
     """distinct-n; the options are ways of getting it wrong."""
     texts = [[one for text in texts for one in text]] if across else texts
-    pieces = [[tuple(text[place : place + size]) for place in range(len(text) - size + 1)] for text in texts]
+    stop = 1 if tails else size
+    pieces = [[tuple(text[place : place + size]) for place in range(len(text) - stop + 1)] for text in texts]
+    if glued:
+        pieces = [["".join(piece) for piece in one] for one in pieces]
     if average:
         shares = [len(set(one)) / len(one) for one in pieces if one]
         return sum(shares) / len(shares) if shares else 0.0
@@ -383,6 +407,8 @@ def share(texts, size, across: bool = False, average: bool = False, per_token: b
         ("Perhaps you took the mean over the texts: count in all of them together.", partial(share, average=True)),
         ("Divide by the number of n-grams, not of tokens.", partial(share, per_token=True)),
         ("Different n-grams are counted once each, the repeated ones too.", partial(share, once=True)),
+        ("Fewer than `size` tokens at the end of a text are no n-gram.", partial(share, tails=True)),
+        ("Perhaps you glued the tokens together: a + bc is not ab + c.", partial(share, glued=True)),
         ("Perhaps you counted single tokens.", lambda texts, size: share(texts, 1)),
         (
             "Perhaps you counted repeated n-grams: the share of the different ones was asked for.",
@@ -396,7 +422,7 @@ def distinct(answer):
     for _ in range(15):
         texts = [draw.choices("abc", k=draw.randint(0, 9)) for _ in range(draw.randint(1, 4))]
         cases.append((texts, draw.randint(1, 3)))
-    cases += [([["a"], ["b"]], 2), ([], 1), ([["a", "b", "c"]], 3)]
+    cases += [([["a"], ["b"]], 2), ([], 1), ([["a", "b", "c"]], 3), ([["a", "bc", "ab", "c"]], 2)]
     for texts, size in cases:
         trial = Trial(answer, texts, size)
         got = trial.returns(float)
