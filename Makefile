@@ -1,5 +1,8 @@
 # make lab    open the workbook in JupyterLab            make test   run every cell and every test
+# make docs   the chapters as web pages, in book/_build/html; runs only what changed since it last ran
 # make build  make the notebooks from chapters/          make bench  measure, and write benchmarks/RESULTS.md
+# make test-twice  run every cell of every notebook twice in a row, as learners do; hours, so once a week
+# make test-elsewhere  open chapters in Colab's conditions, install as README and Binder do; minutes, so once a week
 # make style  what ruff and mypy say of the code
 # make bench-models  measure what the shipped models can do, and write it into their cards and data/models/RESULTS.md
 # Each makes .venv and installs by itself. `make lab TORCH=cpu` takes PyTorch from its own CPU index (a smaller download).
@@ -15,7 +18,7 @@ endif
 # In a container the user is often root, and Jupyter asks for a word before it serves root.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test style build bench bench-models constraints clean
+.PHONY: lab test docs test-twice test-elsewhere style build bench bench-models constraints clean
 
 # The models that lie in published packages: at once where they are here. JupyterLab opens without them, too.
 lab: .venv/.lab
@@ -25,6 +28,21 @@ lab: .venv/.lab
 test: .venv/.test
 	@$(BIN)/labs fetch
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(PAGES)
+
+# The pages show what the tests ran. CHAPTERS="04 11" runs only these, and makes a preview without the others' outputs.
+PAGES = $(BIN)/python -m book $(CHAPTERS) && LABS_SITE=book/_build/html $(BIN)/python -m pytest -n 0 tests/pages/test_site.py
+
+docs: .venv/.test
+	@$(BIN)/labs fetch
+	$(PAGES)
+
+test-twice: .venv/.test
+	@$(BIN)/labs fetch
+	$(BIN)/python -m tests.chapters.run_twice
+
+test-elsewhere: .venv/.test
+	LABS_ELSEWHERE=1 $(BIN)/python -m pytest tests/elsewhere
 
 # tests/test_style.py holds these
 style: .venv/.test
@@ -47,17 +65,17 @@ bench-models: .venv/.test
 
 .venv/.lab: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the workbook into .venv; the first time this takes a few minutes."
-	$(PIP) $(CONSTRAINTS) -e .
+	$(PIP) $(CONSTRAINTS) -e '.[lab,inference]'
 	@touch $@
 
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the workbook and its tests into .venv; the first time this takes a few minutes."
-	$(PIP) $(CONSTRAINTS) -e '.[test]'
+	$(PIP) $(CONSTRAINTS) -e '.[test,docs,inference]'
 	@touch $@ .venv/.lab
 
 # The exact versions that were tested: what a fresh install without constraints brings.
 constraints:
-	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) torch==2.13.0 && $(PIP) -e '.[test]'
+	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) torch==2.13.0 && $(PIP) -e '.[test,docs,inference]'
 	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' | grep -vE '^(pip|setuptools|transformers-workbook)==' > constraints.txt
 
 clean:

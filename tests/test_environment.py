@@ -12,7 +12,8 @@ from packaging.version import Version
 from labs_utils.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]]
+EXTRAS = [line for name in ("test", "docs", "inference") for line in PROJECT["optional-dependencies"][name]]
+REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS]]
 CONSTRAINTS = {
     name.lower().replace("_", "-"): Version(version)
     for name, version in (line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line)
@@ -22,7 +23,7 @@ CONSTRAINTS = {
 def test_conda_takes_everything_from_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
-    assert pip == {"pip": ["--constraint constraints.txt", "--editable ."]}
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[lab,inference]"]}
     assert {name.partition("=")[0] for name in conda} == {"python", "pip"}
     python = next(name for name in conda if name.startswith("python")).partition("=")[2]
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python)
@@ -36,7 +37,14 @@ def test_constraints_satisfy_every_requirement():
 
 def test_what_the_code_imports_is_declared():
     declared = {requirement.name.lower().replace("-", "_") for requirement in REQUIREMENTS}
-    declared |= {"sklearn", "labs_utils", "tests", "benchmarks", "data"}  # another import name; our own packages
+    declared |= {
+        "sklearn",
+        "labs_utils",
+        "tests",
+        "benchmarks",
+        "data",
+        "book",
+    }  # another import name; our own packages
     declared |= {
         "IPython",
         "nbformat",
@@ -46,6 +54,7 @@ def test_what_the_code_imports_is_declared():
         "packaging",
         "PIL",
     }  # Jupyter and the libraries bring them
+    declared |= {"joblib", "conftest"}  # scikit-learn brings it, for chapter 13 to refuse; our own
     declared |= {"gradio"}  # chapter 13 uses it where a reader has it, and says how to get it
     found = set()
     for path in [*ROOT.glob("labs_utils/**/*.py"), *ROOT.glob("chapters/*/*.py"), *ROOT.glob("tests/**/*.py")]:
