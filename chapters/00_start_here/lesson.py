@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 00 Start here
-# In half an hour you know what your machine can do, how this workbook works, and the three ways to use Transformers.
+# You see what a model makes of a sentence of yours, what your machine can do, and the three ways to use Transformers.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
-# | read an environment report: versions, device, memory, mode, caches | 30 minutes | Python, and a little PyTorch |
+# | read an environment report: versions, device, memory, mode, caches | 45 minutes | Python, and a little PyTorch |
 # | run one sentence through a pipeline, through the Auto classes, and through your own fine-tuning | | no account, no GPU, no network |
 # | turn token vectors into a sentence vector, and compare sentences with it | | |
-# | know what each library of the ecosystem is for | | |
+# | say which copy of a library was imported, and what each library of the ecosystem is for | | |
 # | place today's library in its history | | |
 
 # %%
@@ -15,14 +15,69 @@ import labs_utils as lab
 lab.start("00")
 
 # %% [markdown]
-# That one line is your session: the chapter, the versions, where models will run, and the mode. **Offline** means that
-# no cell opens a connection. Every notebook begins with these two lines.
+# What it printed names the chapter, the versions, where models will run, and the mode. Every notebook begins with the
+# last two lines of that cell. (The lines before them are for Colab. On your own machine they do nothing.)
 #
 # How a chapter works: a section asks a question. You write down a prediction, on paper if you like. You run the cells.
 # Then you read what they mean. `Shift`+`Enter` runs a cell and goes to the next. Being wrong is the useful part.
 
 # %% [markdown]
-# ## 0.1 What does this machine have?
+# ## 0.1 What does a model make of your sentence?
+# <!-- T002 -->
+# A `pipeline` is the short way: it takes text and gives an answer, and everything between is hidden. Before you run
+# this: the sentence has ten words and a full stop. Into how many pieces will the model cut it?
+
+# %%
+from transformers import pipeline
+
+encoder = lab.checkpoint("encoder")
+extract = pipeline("feature-extraction", model=encoder, revision=encoder.revision, device=lab.device())
+sentence = "The home side won with a goal in extra time."
+lab.tokens(extract.tokenizer, sentence)
+
+# %% [markdown]
+# Each piece is a **token**, with its number in the model's vocabulary under it. Ten words, one full stop, and two more:
+# one at the start, one at the end. Now one of your own. Put your sentence between the quotes, with a rare word or a
+# name in it, and run the cell again as often as you like. Which of your words are cut into pieces?
+
+# %%
+mine = "Grandmother hides her coins in an old marmalade jar."
+lab.tokens(extract.tokenizer, mine)
+
+# %% [markdown]
+# For each token the model gives a list of numbers, a **vector**. Vectors can be compared. Before you run the next two
+# cells: which two of these four sentences will come out closest? Two of them share a word, and two share a meaning. And
+# where will yours belong?
+
+# %%
+import torch
+
+four = [
+    "She put her money in the bank.",
+    "The boat drifted against the bank.",
+    "He deposited his savings.",
+    "A canoe touched the river's edge.",
+]
+means = torch.cat([extract(text, return_tensors=True).mean(dim=1) for text in [*four, mine]])  # [5, width]
+means.shape
+
+# %%
+similar = torch.nn.functional.cosine_similarity(means[:, None], means[None], dim=-1)  # [5, 5]
+assert similar[0, 2] > similar[0, 1] and similar[1, 3] > similar[1, 0]
+columns = ["money", "boat", "savings", "canoe", "yours"]
+lab.heatmap(similar.round(decimals=2), rows=[*four, mine], columns=columns, title="Meaning outweighs the word “bank”")
+
+# %% [markdown]
+# Read a row, and leave out the diagonal, where a sentence meets itself. The sentence about money is closer to the
+# savings than to the boat; the boat is closer to the canoe than to the money. The two that share the word *bank* are
+# further apart. The last row is yours: does it stand where you would put it? Change `mine` above, and run the three
+# cells again.
+#
+# Nobody gave the model a dictionary. It was trained on sentences; you see here what it took from them. Later in this
+# chapter you write the steps behind the picture: one vector for a sentence, and the nearest of many.
+
+# %% [markdown]
+# ## 0.2 What does this machine have?
 # <!-- T001 -->
 # Before you run this: do you think that you have a device faster than the CPU? How much memory is free?
 
@@ -32,7 +87,6 @@ import platform
 
 import pandas as pd
 import psutil
-import torch
 
 device, memory = lab.device(), psutil.virtual_memory()
 pd.Series({
@@ -54,8 +108,8 @@ pd.Series(versions).to_frame("version")
 
 # %% [markdown]
 # Three folders matter to you. The Hugging Face libraries keep what they download in theirs. The workbook keeps your
-# progress in one, and what can be made again in another. You can delete the caches at any time; you lose nothing but
-# time.
+# progress in one, and what can be made or fetched again in another. Deleting the first or the last costs you time, and
+# a network for what has to be fetched again; deleting your progress costs you your progress.
 
 # %%
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -64,23 +118,91 @@ from labs_utils.paths import cache, home
 folders = {
     "downloads from the Hub": HF_HUB_CACHE,
     "your progress": home(),
-    "what can be made again": cache(),
+    "what can be made or fetched again": cache(),
 }
 states = {name: "there" if os.path.isdir(path) else "not made yet" for name, path in folders.items()}
 pd.Series(states).to_frame("folder")
 
 # %% [markdown]
-# `folders` holds their paths: put its name into a cell of its own to see them. To use the real Hub, set `LABS_MODE=hub`
-# before you start JupyterLab. The cells stay the same: they ask for a model by its **role**.
+# `folders` holds their paths: put its name into a cell of its own to see them. **Offline** means that the libraries are
+# told not to ask the Hub for anything. What do they do when you ask for a model that is not on this machine?
 
 # %%
-encoder = lab.checkpoint("encoder")
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+if os.environ.get("LABS_MODE", "offline") == "offline":
+    with lab.expect_error(LocalEntryNotFoundError):
+        hf_hub_download("somebody/some-model", "config.json")
+
+# %% [markdown]
+# They look on the disk, and stop. (The message sends you to your connection. Here it is the mode that keeps them from
+# asking.) To use the real Hub, set `LABS_MODE=hub` before you start JupyterLab. The cells stay the same: they ask for a
+# model by its **role**.
+
+# %%
 encoder.hub_id, encoder.licence
 
 # %% [markdown]
 # This encoder goes with you through the course. It is small and real: a trained sentence encoder that people use as it
 # is. Offline, `encoder` is a folder on your disk; in hub mode it is that Hub id, at a pinned revision.
 #
+# ### Where did these libraries come from?
+# <!-- T300 -->
+# You will meet four ways to install Transformers:
+#
+# | in a terminal | what you get |
+# | --- | --- |
+# | `python -m pip install transformers` | the newest release, from PyPI |
+# | `python -m pip install --index-url ADDRESS transformers` | the same, from a mirror that you name |
+# | `conda install -c conda-forge transformers` | the newest that conda's channel has |
+# | `python -m pip install git+https://github.com/huggingface/transformers` | the source of today, with tomorrow's bugs |
+#
+# (A name with square brackets, such as `transformers[torch]`, asks for other packages along with it.) Each way leaves a
+# note beside the package. Before you run this: which way brought each of these three?
+
+# %%
+from importlib.metadata import distribution
+
+rows = []
+for name in ("transformers", "torch", "transformers-workbook"):
+    package = distribution(name)
+    source = "a folder or an address" if package.read_text("direct_url.json") else "an index or a channel"
+    rows.append([name, package.version, (package.read_text("INSTALLER") or "unknown").strip(), source])
+pd.DataFrame(rows, columns=["package", "version", "installed by", "from"]).set_index("package")
+
+# %% [markdown]
+# The last row is the workbook itself.
+#
+# One error brings many people back to this page: `from transformers import pipeline` fails, although the library is
+# installed. Before you run this: what happens if a file of your own, in the folder where you work, is called
+# `transformers.py`?
+
+# %%
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+code = "import transformers; print(transformers.__file__); from transformers import pipeline"
+with tempfile.TemporaryDirectory() as folder:
+    Path(folder, "transformers.py").write_text("# my first experiments\n", encoding="utf-8")
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+print("imported:", Path(run.stdout.strip()).name)
+print(run.stderr.strip().splitlines()[-1].partition(" (")[0])
+
+# %% [markdown]
+# Python looks in your own folder first, finds your file, and takes it for the library. The first line is the one to
+# remember: `transformers.__file__` says which copy was imported. Ask it whenever an import surprises you, and
+# `sys.executable` along with it: a second Python on your machine has packages of its own. Here, now:
+
+# %%
+import transformers
+
+print("imported:", *Path(transformers.__file__).parts[-3:], sep="  ")
+print("by the Python of this environment:", Path(transformers.__file__).is_relative_to(sys.prefix))
+
+# %% [markdown]
 # ### Exercise 0.1
 # A model's weights fill `parameters × bytes per parameter`. Write `model_megabytes(parameters, dtype)`: it gets a
 # number of parameters and a `torch.dtype` such as `torch.float32` or `torch.int8`, and returns the size in megabytes
@@ -102,29 +224,8 @@ lab.check("0.1", model_megabytes)
 # your function on several models and dtypes, tells you what was wrong, and keeps your progress on this machine.
 
 # %% [markdown]
-# ## 0.2 One sentence, the short way: a pipeline
-# <!-- T002 -->
-# A `pipeline` takes text and gives an answer. Everything between is hidden. This one turns text into vectors.
-#
-# Before you run this: the sentence has ten words and a full stop. How many vectors will come out?
-
-# %%
-from transformers import pipeline
-
-sentence = "The home side won with a goal in extra time."
-extract = pipeline("feature-extraction", model=encoder, revision=encoder.revision, device=device)
-vectors = extract(sentence, return_tensors=True)[0]  # [tokens, width]
-vectors.shape
-
-# %% [markdown]
-# Ten words, one full stop, and two more: the model adds a token at the start and one at the end. Each of them is now a
-# vector of 384 numbers. `lab.tokens` shows the pieces.
-
-# %%
-lab.tokens(extract.tokenizer, sentence)
-
-# %% [markdown]
 # ## 0.3 The same sentence with the Auto classes
+# <!-- T002 -->
 # The pipeline is made of two parts that you can hold in your own hands: a tokenizer and a model. The `Auto` classes
 # read the checkpoint's `config.json` and pick the right class for you.
 #
@@ -138,14 +239,16 @@ model = AutoModel.from_pretrained(encoder, revision=encoder.revision).to(device)
 type(tokenizer).__name__, type(model).__name__
 
 # %%
+vectors = extract(sentence, return_tensors=True)[0]  # the pipeline: [tokens, width]
 inputs = tokenizer(sentence, return_tensors="pt").to(device)
 with torch.inference_mode():
     hidden = model(**inputs).last_hidden_state  # [1, tokens, width]
-(hidden[0].cpu() - vectors).abs().max()
+print(tuple(vectors.shape), tuple(hidden[0].shape))
+f"largest difference: {(hidden[0].cpu() - vectors).abs().max():.1g}"
 
 # %% [markdown]
-# The largest difference is zero, or so close that only the order of additions can explain it. The pipeline does nothing
-# that you can't do: chapter 03 takes it apart.
+# Thirteen tokens, 384 numbers each. The largest difference is zero, or so close that only the order of additions can
+# explain it. For this task the pipeline does nothing that you can't do: chapter 03 takes it apart.
 #
 # ### Exercise 0.2
 # To compare sentences you need one vector each. The encoder was trained for the **mean** of its token vectors, scaled
@@ -167,35 +270,34 @@ lab.check("0.2", sentence_vector)
 # %% [markdown]
 # `lab.hint("0.2")` helps.
 #
-# With such vectors, similar meaning becomes a number: the **cosine similarity**, which for vectors of length one is
-# their dot product. Before you run this: which two of these four sentences will be closest? Two of them share a word,
-# and two share a meaning.
+# In section 0.1 each sentence went through the model by itself. A model is quicker with many at once, and for that they
+# must be equally long: the shorter ones are filled up with **padding**. Before you run this: will the picture of 0.1
+# change?
 
 # %%
-four = [
-    "She put her money in the bank.",
-    "The boat drifted against the bank.",
-    "He deposited his savings.",
-    "A canoe touched the river's edge.",
-]
 with torch.inference_mode():
-    batch = tokenizer(four, padding=True, return_tensors="pt").to(device)
-    states = model(**batch).last_hidden_state  # [4, tokens, width]
+    batch = tokenizer([*four, mine], padding=True, return_tensors="pt").to(device)
+    states = model(**batch).last_hidden_state  # [5, tokens, width]
+real = batch["attention_mask"].unsqueeze(-1)  # [5, tokens, 1]: 0 where a short sentence was padded
+careful = (states * real).sum(dim=1) / real.sum(dim=1)  # the mean over real tokens: [5, width]
+careless = states.mean(dim=1)
+for name, one in (("over the real tokens", careful), ("over all of them", careless)):
+    print(f"mean {name}: off by up to {(one.cpu() - means).abs().max():.1g}")
 
 # %% [markdown]
-# The shorter sentences were filled up with padding. The attention mask says which tokens are real, and only those go
-# into the mean.
+# With the **attention mask**, which says which tokens are real, the batch gives the vectors of section 0.1 again. With
+# padding in the mean they are other vectors, and nothing warns you.
+#
+# Two vectors are compared by the **cosine similarity**: the cosine of the angle between them. For vectors of length one
+# it is their dot product. A table of all pairs is then one product of matrices:
 
 # %%
-real = batch["attention_mask"].unsqueeze(-1)  # [4, tokens, 1]: 0 where a short sentence was padded
-means = (states * real).sum(dim=1) / real.sum(dim=1)  # [4, width]
-unit = torch.nn.functional.normalize(means, dim=-1)
-columns = ["money", "boat", "savings", "canoe"]
-lab.heatmap(unit @ unit.T, rows=four, columns=columns, title="Meaning outweighs the word “bank”")
+unit = torch.nn.functional.normalize(careful, dim=-1)  # each row has length one
+print((unit @ unit.T).cpu().numpy().round(2))
+assert torch.allclose((unit @ unit.T).cpu(), similar, atol=1e-4)
 
 # %% [markdown]
-# Read a row: outside the diagonal, the sentence about money is closest to the one about savings, and the boat to the
-# canoe. The two that share the word *bank* are further apart.
+# These are the numbers of the heat map in section 0.1.
 #
 # ### Exercise 0.3
 # Write `nearest(query, candidates)`: `query` is a vector `[width]`, `candidates` a matrix `[count, width]`, **not**
@@ -215,10 +317,11 @@ def nearest(query: torch.Tensor, candidates: torch.Tensor) -> int:
 lab.check("0.3", nearest)
 
 # %% [markdown]
-# `lab.hint("0.3")` helps.
+# `lab.hint("0.3")` helps. Then try it on your own sentence: `nearest(means[4], means[:4])`.
 
 # %% [markdown]
 # ## 0.4 The same sentence with a model that you fine-tune
+# <!-- T002 -->
 # The encoder knows meaning, but it does not know your labels. Give it a **head** with eight outputs, and it can learn
 # to sort texts into eight topics. The course's `topics` have labels from 0 to 7.
 
@@ -228,11 +331,28 @@ from datasets import load_dataset
 topics = lab.dataset("topics")
 data = load_dataset(topics, revision=topics.revision)
 names = data["train"].features["label"].names
-names, data["train"][0]
+print("topics:", *names, sep="  ")
+data["train"][0]
 
 # %% [markdown]
-# Before you run this: the head's weights are random. What probability of each topic will the untrained model give our
-# sentence?
+# The encoder's checkpoint has no weights for such a head. The library makes new ones, at random, and says so in a
+# **load report**: a red block, and yet a message, no error. Its first line names the folder that was read, which is a
+# long path. This function puts the model's name there instead:
+
+# %%
+def shorten(record) -> bool:
+    """Write the model's name for the folder it lies in."""
+    record.msg = record.msg.replace(str(encoder), encoder.hub_id)
+    return True
+
+transformers.logging.get_logger("transformers.modeling_utils").addFilter(shorten)
+
+# %% [markdown]
+# In the report of the next cell, each row names weights that are in only one of the two, the checkpoint or your model.
+# `MISSING` means: not in the checkpoint, newly made.
+#
+# Before you run this: which two weights will be missing? And what probability of each topic will the untrained model
+# give our sentence?
 
 # %%
 from transformers import AutoModelForSequenceClassification
@@ -252,8 +372,8 @@ before = logits_of(sentence)
 lab.probabilities(before, names)
 
 # %% [markdown]
-# The library told you that the classifier's weights are *newly initialized*, and the bars show it: all eight are near
-# one in eight. It is guessing.
+# The weight and the bias of the classifier were missing, and the bars show it: all eight are near one in eight. It is
+# guessing.
 #
 # Now train. A batch of texts becomes one rectangle of ids, the shorter texts filled up:
 
@@ -264,8 +384,8 @@ def encode(texts: list[str]):
     return batch.to(device)
 
 # %% [markdown]
-# Batches of 16 texts, one step of the optimizer each. Chapters 08 and 09 explain every line. The curve is the loss, the
-# number that training makes smaller.
+# Batches of 16 texts, one step of the optimizer each. Chapters 08 and 09 explain these lines. The curve is the loss,
+# the number that training makes smaller.
 
 # %%
 train = data["train"].shuffle(seed=1).select(range(256))
@@ -281,14 +401,15 @@ for step, rows in enumerate(train.iter(batch_size=16)):
     curve.log(step=step, loss=loss)
 
 # %% [markdown]
-# The loss falls from about 2.1, which is what guessing among eight costs (−ln ⅛). And the sentence?
+# The loss falls from about 2.1, which is what guessing among eight costs (−ln ⅛). And the sentence? It is not among the
+# texts of the training.
 
 # %%
+assert sentence not in train["text"]
 lab.probabilities(logits_of(sentence), names)
 
 # %% [markdown]
-# A few seconds of training, and *sports* is well ahead, for a sentence that the model has never seen. Don't trust one
-# sentence, though: measure it on texts that were kept back.
+# Sixteen steps, and *sports* is ahead. Don't trust one sentence, though: measure it on texts that were kept back.
 
 # %%
 kept_back = data["test"]
@@ -301,8 +422,8 @@ for rows in kept_back.iter(batch_size=32):
 f"{right} of {len(kept_back)} right"
 
 # %% [markdown]
-# Guessing would get one in eight. Sixteen steps over 256 texts are enough, because the encoder already knew what the
-# words mean: that is **transfer learning**, and chapter 01 measures it.
+# Guessing would get one in eight. To begin with weights that others have trained is called **transfer learning**;
+# chapter 01 compares it with a beginning from random weights.
 #
 # So there are three ways: a **pipeline** when a model already does your task, the **Auto classes** when you want to see
 # or change what happens, **fine-tuning** when no model does your task yet.
@@ -370,61 +491,124 @@ pd.options.display.max_colwidth = None
 pd.DataFrame({"for": ecosystem, "version here": {name: installed(name) for name in ecosystem}})
 
 # %% [markdown]
-# The rows with a version are all that this course needs; chapters that use another one say so. Two names of the notes
-# are no Python libraries: Chat-UI is a web application for chatting, and StarCoder is a family of models for code.
+# Where a version stands, the library is installed here. Two more names that you will meet are no Python libraries:
+# Chat-UI is a web application for chatting, and StarCoder is a family of models for code.
+#
+# ### How the parts of Transformers fit together
+# <!-- T301 -->
+# You have now met its main parts. Before you run this: which of them does a pipeline hold, and which does a `Trainer`,
+# which chapter 10 is about, ask for?
+
+# %%
+import inspect
+from transformers import Trainer
+
+parts = {"config": extract.model.config, "model": extract.model, "tokenizer": extract.tokenizer, "data": data["train"]}
+links = [("config", "model", "config"), ("model", "pipeline", "model"), ("tokenizer", "pipeline", "tokenizer")]
+links += [("model", "trainer", "model"), ("tokenizer", "trainer", "processing_class")]
+links += [("data", "trainer", "train_dataset")]
+for part, whole, name in links:
+    if whole == "trainer":
+        assert name in inspect.signature(Trainer).parameters
+    else:
+        assert getattr(extract if whole == "pipeline" else parts[whole], name) is parts[part]
+
+# %% [markdown]
+# Each link is checked: a pipeline and a model *have* an attribute of that name, and it is that very part; a `Trainer`
+# has a parameter of that name. Draw them, each box with the name of its class:
+
+# %%
+import matplotlib.dates
+import matplotlib.pyplot as plt
+
+classes = {part: type(one) for part, one in parts.items()} | {"pipeline": type(extract), "trainer": Trainer}
+spots = {"config": (0, 1), "model": (3, 1), "tokenizer": (3, 2), "data": (3, 0), "pipeline": (6, 2), "trainer": (6, 0)}
+box = {"boxstyle": "round,pad=0.5", "facecolor": "#FFF4DC", "edgecolor": "#E69F00"}
+arrow = {"arrowstyle": "->", "color": "#0072B2", "shrinkA": 50, "shrinkB": 68}
+
+# %%
+figure, axes = plt.subplots(figsize=(9, 3.6))
+for part, whole, name in links:
+    (x, y), (to_x, to_y) = spots[part], spots[whole]
+    axes.annotate("", (to_x, to_y), (x, y), arrowprops=arrow)
+    side = "center" if y == to_y else "right" if y < to_y else "left"  # beside the arrow, never on it
+    axes.text((x + to_x) / 2, (y + to_y) / 2 + 0.07, name, ha=side, va="bottom", fontsize=9, color="#0072B2")
+for part, (x, y) in spots.items():
+    name, library = classes[part].__name__, classes[part].__module__.partition(".")[0]
+    axes.text(x, y, f"{name}\n{library}", ha="center", va="center", fontsize=9, bbox=box)
+axes.set(xlim=(-1.2, 7.2), ylim=(-0.6, 2.6), title="Config, model, tokenizer: parts of a pipeline and of a training")
+axes.axis("off");
+
+# %% [markdown]
+# Follow the arrows from the left. The config is in the model; the pipeline and the `Trainer` both have a model and a
+# tokenizer, and only the `Trainer` has a data set.
 
 # %% [markdown]
 # ## 0.6 How the library got here
-# <!-- T004 -->
+# <!-- T004, T301 -->
 # The library has had three names. Before you run this: which took longer, the way from its birth to version 4, or the
 # way from 4 to 5?
 
 # %%
-import matplotlib.pyplot as plt
-
-releases = {
-    "pytorch-pretrained-bert\nBERT in PyTorch": "2018-11",
-    "pytorch-transformers 1\nsix architectures": "2019-07",
-    "transformers 2\nTensorFlow joins": "2019-09",
+library = {
+    "pytorch-pretrained-bert": "2018-11",
+    "pytorch-transformers: six architectures": "2019-07",
+    "transformers 2: TensorFlow joins": "2019-09",
     "transformers 3": "2020-06",
-    "transformers 4\nfast tokenizers by default": "2020-11",
-    "transformers 5 (candidate)\nPyTorch only": "2025-12",
+    "transformers 4: fast tokenizers by default": "2020-11",
+    "transformers 5: PyTorch only": "2026-01",
 }
-
-# %%
-dates = pd.to_datetime(list(releases.values()))
-figure, axes = plt.subplots(figsize=(9, 3.4))
-heights = [1, -1.2, 2.2, -2.4, 1, 1]
-axes.vlines(dates, 0, heights, colors="#0072B2")
-axes.plot(dates, [0] * len(dates), "o-", color="#0072B2")
-for date, height, name in zip(dates, heights, releases):
-    axes.annotate(name, (date, height), ha="left", va="bottom" if height > 0 else "top", fontsize=9)
-axes.set(title="Four major versions in two years, then five years of version 4")
-axes.set(ylim=(-4, 4), yticks=[], xlim=(pd.Timestamp("2018-07"), pd.Timestamp("2028-01")))
-axes.grid(False)
-axes.spines["left"].set_visible(False)
+born = pd.to_datetime(pd.Series(library))
+ends = [*born.iloc[1:], pd.Timestamp.now()]  # each lasts until the next; the last one until today
+to_four, four_to_five = born.iloc[4] - born.iloc[0], born.iloc[5] - born.iloc[4]
+print(f"to version 4: {to_four.days / 365.25:.1f} years; from 4 to 5: {four_to_five.days / 365.25:.1f} years")
 
 # %% [markdown]
-# Look at the gap before the last dot. Most tutorials, and the notes behind this course, were written inside it. That is
-# why so many of their cells stop on today's library, and why every chapter here ends with a table of what changed.
+# Beside it, the months of some models: BERT, of whose family our encoder is; those that made headlines; and SmolLM2,
+# with which chapter 12 writes.
+
+# %%
+around = pd.to_datetime(pd.Series({
+    "BERT": "2018-10", "BLOOM": "2022-07", "Stable Diffusion": "2022-08", "ChatGPT": "2022-11", "LLaMA": "2023-02",
+    "StarCoder": "2023-05", "SmolLM2": "2024-11", "DeepSeek-R1": "2025-01",
+})).sort_values()
+figure, axes = plt.subplots(figsize=(9, 4.6))
+axes.barh(born.index, ends - born, left=born, color="#0072B2")
+axes.plot(around, around.index, "o", color="#D55E00")
+axes.xaxis.set_major_locator(matplotlib.dates.YearLocator())
+axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%Y"))
+axes.invert_yaxis()
+axes.grid(axis="y", visible=False)
+axes.set_title(f"Version 4 lasted {four_to_five / to_four:.1f} times as long as all that came before it");
+
+# %% [markdown]
+# Read the blue bars from above: each lasts until the next one begins, and the last one ends today. Look at the long
+# one. A tutorial that was written during it, whatever it teaches, was written for another library than the one that you
+# have. So are the study notes that this course grew out of. Every chapter ends with a table of what changed since.
 #
 # ## What changed since the notes
+# *The notes* are five study documents, most of them in Chinese, that this course grew out of.
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
 # | `pip install transformers[tf]`, `TFAutoModel` | `AutoModel` | version 5 is PyTorch only; the TensorFlow classes are gone |
 # | `from transformers import AdamW` | `torch.optim.AdamW` | PyTorch's own replaced the library's |
 # | `pipeline(..., framework="pt")` | `pipeline(..., device=..., dtype=...)` | there is one framework left to choose |
-# | `BertTokenizer` is slow, `BertTokenizerFast` is fast | `AutoTokenizer`, always the fast one | one implementation per tokenizer |
+# | `BertTokenizer` is slow, `BertTokenizerFast` is fast | `AutoTokenizer`: one class for each kind; BERT's is fast, a few such as ByT5's are Python only | two implementations had to be kept equal |
+# | `pip install transformers==2.2.0` beside `tensorflow-gpu` | `pip install transformers torch` | the versions of then need a Python of then |
+# | `pip install … --trusted-host HOST` | `--index-url ADDRESS` | the first only skips the check of a certificate; the second names the mirror |
 
 # %%
-import transformers
-
 assert not hasattr(transformers, "TFAutoModel") and not hasattr(transformers, "AdamW")
 AutoModel.from_pretrained(encoder, revision=encoder.revision)
 torch.optim.AdamW(model.parameters(), lr=1e-5)
 pipeline("feature-extraction", model=encoder, revision=encoder.revision, device=device, dtype=torch.float32)
 assert AutoTokenizer.from_pretrained(encoder, revision=encoder.revision).is_fast
+with tempfile.TemporaryDirectory() as folder:  # ByT5 reads bytes: its tokenizer needs no vocabulary
+    transformers.ByT5Tokenizer().save_pretrained(folder)
+    assert not AutoTokenizer.from_pretrained(folder).is_fast
+help_of_pip = subprocess.run([sys.executable, "-m", "pip", "install", "--help"], capture_output=True, text=True).stdout
+assert "--index-url" in help_of_pip and "--trusted-host" in help_of_pip
 
 # %% [markdown]
 # ## Quiz
@@ -434,13 +618,14 @@ lab.quiz("00")
 
 # %% [markdown]
 # ## Recap
-# - The environment report tells you versions, device, memory, mode and caches; `lab.start` puts it on one line.
+# - The environment report tells you versions, device, memory, mode and caches.
 # - One sentence went through a pipeline, through the Auto classes with the same numbers, and through a classifier that
 #   you trained.
 # - The mean of the token vectors, scaled to length one, is a sentence vector; the cosine compares two of them.
-# - The ecosystem is a family: models, tokenizers, data, Hub, training, metrics, demos, each a library.
-# - The library went through four major versions in two years, then stayed at the fourth for five: today's code differs
-#   from most tutorials.
+# - `transformers.__file__` says which copy was imported; the ecosystem is a family of libraries for models, tokenizers,
+#   data, Hub, training, metrics and demos.
+# - The library was at version 4 two years after its birth, and stayed there for five. What was written then was written
+#   for another library than today's.
 #
 # Your progress so far, over all chapters:
 

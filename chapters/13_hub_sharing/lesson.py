@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 13 Sharing on a Hub
 #
-# You put a model, its data and its demo on a Hub that runs on your own machine, and get them back in every way that the
-# libraries know.
+# You put a model, its data and its demo on a Hub that runs on your own machine, and get them back: one file, a choice
+# of files or all of them, at any version, in Python and in a terminal.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
@@ -11,17 +11,17 @@
 # | read a cache and a pointer file | | |
 # | tag, branch, propose, merge and revert | | |
 # | write a model card with measured figures, share a data set, and find a checkpoint by its tags | | |
-# | read the five errors that everybody meets, and say what to change for the real Hub | | |
+# | read the six errors that everybody meets, and say what to change for the real Hub | | |
 
 # %%
 import labs_utils as lab
 lab.start("13")
 
 # %% [markdown]
-# The notes end with "now log in and push". You can do that right here. The next cell starts a small **Hub of your own**
-# on this machine. It speaks the same language over HTTP as the Hub at `huggingface.co`, so that the real libraries work
-# with it, unchanged. Nothing leaves this machine. It must come before the libraries are imported, because they read
-# then where the Hub is.
+# Many tutorials end with "now log in and push". You can do that right here. The next cell starts a small **Hub of your
+# own** on this machine. It speaks the same language over HTTP as the Hub at `huggingface.co`, so that the real
+# libraries work with it, unchanged. Nothing leaves this machine. It must come before the libraries are imported,
+# because they read then where the Hub is.
 
 # %%
 practice = True  # False, with LABS_MODE=hub: your account on the real Hub (section 13.14)
@@ -41,6 +41,7 @@ import torch
 import transformers
 from datasets import load_dataset
 from huggingface_hub import HfApi, get_token, hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 
 # %%
 transformers.logging.set_verbosity_error()
@@ -90,18 +91,19 @@ if practice:  # on the real Hub this would log you out
     print(saved.exists(), get_token() == token)
 
 # %% [markdown]
-# The variable counts: after `logout()` the file is gone, and you are still logged in; the library says so, with an
-# error. An argument `token=…` counts more than both. Never write a token into a notebook: you will share the notebook.
+# The variable counts: after `logout()` the file is gone, and you are still logged in; the library says so, with a note
+# at the login and an error at the logout. An argument `token=…` counts more than both: section 13.11 uses it. Don't
+# write a token into a notebook. A notebook is easily shared, with all that is in it.
 #
 # The chapter begins with a clean table, so that you can run it as often as you like. It only deletes what it makes
 # itself.
 
 # %%
-repo, notes, secret = (f"{user}/workbook-{name}" for name in ("topics", "notes", "secret"))
+repo, notes, secret, gated = (f"{user}/workbook-{name}" for name in ("topics", "notes", "secret", "gated"))
 table = f"{user}/workbook-topics-data"
 demo_repo = f"{user}/workbook-demo"
 shelf = [f"{user}/workbook-shelf-{name}" for name in ("mask-fr", "topics-en", "topics-fr")]
-for name in (repo, notes, secret, *shelf):
+for name in (repo, notes, secret, gated, *shelf):
     api.delete_repo(name, missing_ok=True)
 api.delete_repo(table, repo_type="dataset", missing_ok=True)
 api.delete_repo(demo_repo, repo_type="space", missing_ok=True)
@@ -109,7 +111,7 @@ api.delete_repo(demo_repo, repo_type="space", missing_ok=True)
 # %% [markdown]
 # ## 13.2 Something worth sharing
 # <!-- T200 -->
-# You need a model. Here is one that takes a few seconds: the encoder stays as it is, and a new linear head learns to
+# You need a model. Here is one that costs little to train: the encoder stays as it is, and a new linear head learns to
 # tell eight topics apart. Before you run this: one in eight would be guessing. How many will the head get right on
 # texts that it has not seen?
 
@@ -156,8 +158,8 @@ for _ in range(60):
 accuracy = held_out[-1]
 
 # %% [markdown]
-# The encoder read every text once; the head then trained on what it said. So sixty steps cost next to nothing. The
-# right end of the curve is the model that you are going to share.
+# The encoder read every text once; the head then trained on what it said, sixty times over. The right end of the next
+# curve is the model that you are going to share.
 
 # %%
 figure, axes = plt.subplots()
@@ -179,6 +181,7 @@ assert accuracy > 0.5
 # need there, so that somebody else can load it with one line?
 
 # %%
+api.delete_repo(repo, missing_ok=True)  # so that you can run this cell twice
 url = api.create_repo(repo)
 print(url.repo_id, url.repo_type, url.url)
 again = api.create_repo(repo, exist_ok=True)  # without exist_ok: an error, see section 13.11
@@ -191,9 +194,10 @@ print(type(pushed).__name__, pushed.oid[:8], pushed.commit_message)
 sorted(api.list_repo_files(repo))
 
 # %% [markdown]
-# Two commits. (A card, `README.md`, came along: the library's form, to be filled in. Section 13.9 does.) `push_to_hub`
-# is `save_pretrained` into a temporary folder, then an upload of that folder; if the repository is not there yet, it
-# makes one. Both halves wrote what they need. The weights come as `model.safetensors`.
+# Two commits. (A card, `README.md`, came along: the library's form, to be filled in. Section 13.9 does. And if you run
+# the cell again, the library says that nothing was modified: there is nothing to commit.) `push_to_hub` is
+# `save_pretrained` into a temporary folder, then an upload of that folder; if the repository is not there yet, it makes
+# one. Both halves wrote what they need. The weights come as `model.safetensors`.
 #
 # Which file is how large?
 
@@ -211,7 +215,28 @@ axes.set_title("One file is nearly all of the repository");
 # Look at the orange bar: this is an **LFS** file, for *large file storage*. A line in `.gitattributes` says which
 # endings go there. Section 13.7 shows what Git keeps in their place. Blue files are kept as they are.
 #
-# Now be somebody else: load it by its name.
+# A Hub has pages, too, for people: put `url` into a cell of its own, and open the address in your browser. What stands
+# on the page of the files?
+
+# %%
+import re
+from huggingface_hub import get_session
+
+page = get_session().get(f"{api.endpoint}/{repo}/tree/main")
+title = re.search("<title>(.*?)</title>", page.text, re.DOTALL)[1].strip()
+print(page.status_code, "|", title, "|", *[name for name in files if name in page.text])
+
+# %% [markdown]
+# <!-- T324 -->
+# Now be somebody else. "You need a token before you can download": you may have read this. Is it so? Ask without one.
+
+# %%
+config_file = hf_hub_download(repo, "config.json", token=False, cache_dir=work / "nobody")
+Path(config_file).name, Path(config_file).stat().st_size
+
+# %% [markdown]
+# A public file is for everybody. A token is needed to write, and to read what is private or gated (section 13.11). So
+# load the model by its name:
 
 # %%
 from transformers import pipeline
@@ -233,41 +258,47 @@ topic(sentence)
 # together yourself. Before you run this: how many commits will three files in a folder make?
 
 # %%
+api.delete_repo(notes, missing_ok=True)  # so that you can run this cell twice
 api.create_repo(notes)
 monday = b"Monday: pushed a model.\n"
 one = api.upload_file(repo_id=notes, path_in_repo="diary.txt", path_or_fileobj=monday)
 folder = work / "notes"
-(folder / "figures").mkdir(parents=True)
+(folder / "figures").mkdir(parents=True, exist_ok=True)
 for name in ("plan.md", "figures/first.csv", "figures/draft.tmp"):
     (folder / name).write_text(f"{name}\n", "utf-8")
-two = api.upload_folder(
-    repo_id=notes, folder_path=folder, ignore_patterns="*.tmp", commit_message="My folder"
-)
+two = api.upload_folder(repo_id=notes, folder_path=folder, ignore_patterns="*.tmp", commit_message="My folder")
 print(one.commit_message, "|", two.commit_message)
 api.list_repo_files(notes)
 
 # %% [markdown]
-# One commit for the whole folder, without the `.tmp` file. A commit is all or nothing: nobody ever sees half of your
-# folder.
+# One commit for the whole folder, without the `.tmp` file.
 #
 # `create_commit` takes a list of operations. This one adds, copies and deletes at once:
 
 # %%
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
-three = api.create_commit(
-    notes,
-    [
-        CommitOperationAdd("diary.txt", monday + b"Tuesday: tidied up.\n"),
-        CommitOperationCopy("figures/first.csv", "tables/first.csv"),
-        CommitOperationDelete("figures/"),
-    ],
-    commit_message="Tidy up",
-)
+tidy = [
+    CommitOperationAdd("diary.txt", monday + b"Tuesday: tidied up.\n"),
+    CommitOperationCopy("figures/first.csv", "tables/first.csv"),
+    CommitOperationDelete("figures/"),
+]
+if "figures/first.csv" in api.list_repo_files(notes):  # it is not, when you run this cell twice
+    api.create_commit(notes, tidy, commit_message="Tidy up")
 api.list_repo_files(notes)
 
 # %% [markdown]
-# And what does a push send that is there already? Push the model again, unchanged, and count the commits.
+# A commit is all or nothing. If one of its operations can't be done, what becomes of the others?
+
+# %%
+half = [CommitOperationAdd("half.txt", b"half\n"), CommitOperationDelete("not-there.txt")]
+with lab.expect_error(HfHubHTTPError):
+    api.create_commit(notes, half, commit_message="One of two can't be done")
+"half.txt" in api.list_repo_files(notes)
+
+# %% [markdown]
+# Nothing was written. And what does a push send that is there already? Push the model again, unchanged, and count the
+# commits.
 
 # %%
 before = len(api.list_repo_commits(repo))
@@ -275,8 +306,8 @@ classifier.push_to_hub(repo)
 before, len(api.list_repo_commits(repo))
 
 # %% [markdown]
-# No new commit. The client computes a hash of every file and asks first; what the Hub has by that hash is not sent
-# again.
+# No new commit, and the library says so in red. The client computes a hash of each file and asks first; what the Hub
+# has by that hash is not sent again.
 
 # %% [markdown]
 # ## 13.5 Tags, branches, proposals, and the way back
@@ -285,11 +316,11 @@ before, len(api.list_repo_commits(repo))
 # this: which of the two can move later, a tag or a branch?
 
 # %%
-api.create_tag(repo, tag="v1.0", tag_message="labels without names")
+api.create_tag(repo, tag="v1.0", tag_message="labels without names", exist_ok=True)
 classifier.config.id2label = dict(enumerate(labels))
 classifier.config.label2id = {name: place for place, name in enumerate(labels)}
 classifier.config.push_to_hub(repo, commit_message="Name the labels")
-api.create_tag(repo, tag="v1.1")
+api.create_tag(repo, tag="v1.1", exist_ok=True)
 pipeline("text-classification", repo)(sentence)
 
 # %% [markdown]
@@ -297,7 +328,7 @@ pipeline("text-classification", repo)(sentence)
 # request** is a proposal: a commit beside `main` that waits until the owner takes it. Make one of each.
 
 # %%
-api.create_branch(repo, branch="experiment", revision="v1.0")
+api.create_branch(repo, branch="experiment", revision="v1.0", exist_ok=True)
 idea = [CommitOperationAdd("idea.txt", b"Five topics?\n")]
 api.create_commit(repo, idea, commit_message="An idea", revision="experiment")
 credit = [CommitOperationAdd("CREDITS.md", b"The texts were written for a course.\n")]
@@ -321,7 +352,7 @@ for revision in ("main", "v1.1"):
 
 # %% [markdown]
 # The same weights, the same score, another word, and no error anywhere. Whoever wrote `revision="v1.1"` did not notice.
-# That is why this course loads every checkpoint with `revision=`.
+# That is why the notebooks of this course load checkpoints with `revision=`.
 #
 # Going back does not mean to delete. You make a **new** commit with the old file:
 
@@ -329,7 +360,8 @@ for revision in ("main", "v1.1"):
 good = api.model_info(repo, revision="v1.1").sha
 back = CommitOperationCopy("config.json", "config.json", src_revision=good)
 api.create_commit(repo, [back], commit_message="Revert Friday")
-api.merge_pull_request(repo, proposal.pr_num)
+if api.get_discussion_details(repo, proposal.pr_num).status == "open":  # it is merged, when you run this twice
+    api.merge_pull_request(repo, proposal.pr_num)
 assert pipeline("text-classification", repo)(sentence)[0]["label"] == "sports"
 pd.DataFrame([{"commit": one.commit_id[:8], "title": one.title} for one in api.list_repo_commits(repo)])
 
@@ -351,26 +383,25 @@ for row, line in enumerate(lines.values()):
 figure, axes = plt.subplots(figsize=(9, 3.6))
 for row, (name, line) in enumerate(lines.items()):
     ids = [one.commit_id for one in line]
-    axes.plot([x[one] for one in ids], [y[one] for one in ids], "o-", zorder=-row)
+    axes.step([x[one] for one in ids], [y[one] for one in ids], "o-", where="pre", zorder=-row)
     axes.text(-0.4, row, name, ha="right", va="center")
     for one in line:
         if y[one.commit_id] == row:
             label = f"{one.title}\n{tags.get(one.commit_id, '')}"
             axes.text(x[one.commit_id], row - 0.15, label, rotation=30, va="bottom", fontsize=8)
-axes.set(xlim=(-1.8, len(x) + 0.5), ylim=(2.4, -1.7), yticks=[], xticks=[], xlabel="commits, oldest first")
+axes.set(xlim=(-1.8, len(x) + 0.5), ylim=(len(lines) - 0.6, -1.7), yticks=[], xticks=[], xlabel="commits, oldest first")
 axes.spines["left"].set_visible(False)
 axes.set_title("Tags stay, branches move, a proposal stands beside main");
 
 # %% [markdown]
-# Look where the two lower lines leave the upper one: the experiment starts at `v1.0`, the proposal at the commit that
-# was newest when it was made. The merge put the proposal's change on top of `main`.
+# Look where the lower lines leave the upper one: the experiment starts at `v1.0`, the proposal at the commit that was
+# newest when it was made. The merge put the proposal's change on top of `main`.
 
 # %% [markdown]
 # ## 13.6 Download what you want, at the version you want
 # <!-- T201 -->
 # `hf_hub_download` gets one file and returns where it lies. Its `revision` can be a tag, a branch, a pull request or a
-# commit: the notes list all four. Before you run this: how many **different** contents of `config.json` will the four
-# bring?
+# commit. Before you run this: how many **different** contents of `config.json` will the four bring?
 
 # %%
 cache = work / "cache"
@@ -386,8 +417,6 @@ pd.DataFrame(rows, columns=["revision", "commit", "label 0", "blob"])
 # library get a second time without a word to the Hub?
 
 # %%
-from huggingface_hub import get_session
-
 asked = []
 watch = lambda request: asked.append(request.method)
 get_session().event_hooks["request"].append(watch)
@@ -419,15 +448,35 @@ pd.DataFrame(rows, columns=["file", "bytes", "would be downloaded"]).sort_values
 # %% [markdown]
 # `dry_run=True` tells you what a download would cost. Look before you fetch a large model.
 #
-# The notes set `local_dir_use_symlinks=False` to get "normal files". Today `local_dir` alone does that:
+# Many tutorials set `local_dir_use_symlinks=False` to get "normal files". Today `local_dir` alone does that:
 
 # %%
 local = Path(snapshot_download(repo, local_dir=work / "my-copy", allow_patterns=["*.json", "*.md"]))
 {path.name: path.is_symlink() for path in sorted(local.iterdir()) if path.is_file()}
 
 # %% [markdown]
-# Plain files under their own names: for a folder that you want to open, edit or copy. For everything else leave
-# `local_dir` out; the cache keeps each file once.
+# Plain files under their own names: for a folder that you want to open, edit or copy. Otherwise leave `local_dir` out;
+# the cache keeps each content once.
+#
+# <!-- T324 -->
+# A download is bytes, whatever they are. A recipe that is often copied loads a model of another library like this:
+# `joblib.load(hf_hub_download(…, "sklearn_model.joblib"))`. Before you run this: what can happen while a file is
+# loaded?
+
+# %%
+import joblib
+
+class Surprise:
+    def __reduce__(self):  # what a pickle calls when it is loaded; a stranger can put any call here
+        return print, ("This line was printed by the file.",)
+
+joblib.dump(Surprise(), work / "sklearn_model.joblib")
+api.upload_file(repo_id=notes, path_in_repo="sklearn_model.joblib", path_or_fileobj=work / "sklearn_model.joblib")
+joblib.load(hf_hub_download(notes, "sklearn_model.joblib"))
+
+# %% [markdown]
+# Such a file is a **pickle**: loading it runs what its author wrote. Load pickles from people whom you trust with your
+# machine. Weights in `safetensors`, as yours are, hold numbers and names only (chapter 05).
 #
 # ### Exercise 13.1
 # Behind every download is one address: `endpoint/owner/name/resolve/revision/path`. A data set has `datasets/` in front
@@ -489,8 +538,8 @@ lab.check("13.2", wanted)
 # %% [markdown]
 # ## 13.7 Open the cache
 # <!-- T201 T203 T204 -->
-# The notes look into the cache and find strange names: they say that the files are *encoded*, that the folders are
-# named by *md5*, and copy each blob back to its real name by hand. Before you run this: what do you expect in `blobs`,
+# The cache is full of strange names. You may read that its files are *encoded*, that its folders are named by *md5*,
+# and that each blob has to be copied back to its real name by hand. Before you run this: what do you expect in `blobs`,
 # and what in `snapshots`?
 
 # %%
@@ -523,7 +572,7 @@ axes.set_title("refs (orange) → snapshots (left) → blobs (right): every cont
 # that can't make links: a copy). In `blobs` lie the contents. So nothing is encoded, and nothing has to be copied back:
 # use the path that the function returns.
 #
-# What about *md5*? And is a download by hand "lossy", as the notes fear? Settle both.
+# What about *md5*? And does a download by hand, with a browser, lose something? Settle both.
 
 # %%
 import hashlib
@@ -564,11 +613,10 @@ lab.check("13.3", blob_name)
 # `lab.hint("13.3")` helps. Now every name in the picture has lost its secret.
 #
 # ### A pointer instead of weights
-# The notes also download with `git clone`, and call it *elegant, but not flexible*. Git keeps every version of every
-# file, and would choke on large ones. So for an LFS file Git keeps a **pointer**: three lines of text. The program `git
-# lfs` puts the content in its place afterwards. Without that program, or with `GIT_LFS_SKIP_SMUDGE=1`, you keep the
-# pointer. (Your own Hub speaks HTTP only, so there is no `git clone` here.) This is what Git would hold for your
-# weights:
+# Many download with `git clone`. A clone brings the versions of a file along with its newest one, which is too much for
+# large files. So for an LFS file Git keeps a **pointer**: three lines of text. The program `git lfs` puts the content
+# in its place afterwards. Without that program, or with `GIT_LFS_SKIP_SMUDGE=1`, you keep the pointer. (Your own Hub
+# speaks HTTP only, so there is no `git clone` here.) This is what Git would hold for your weights:
 
 # %%
 large = api.get_paths_info(repo, "model.safetensors")[0].lfs
@@ -587,9 +635,8 @@ with lab.expect_error(SafetensorError):
     load_file(work / "model.safetensors")
 
 # %% [markdown]
-# The hash in the pointer is the one from above. If weights of about 130 bytes won't load, you have a pointer. `git
-# clone` also brings **all** files and, for small ones, all versions; `snapshot_download` brings one version and the
-# files that you want, and needs no Git.
+# The hash in the pointer is the one from above. If weights of about 130 bytes won't load, you have a pointer.
+# `snapshot_download` brings one version and the files that you want, and needs no Git.
 #
 # ### Exercise 13.4
 # Write `read_pointer(content)`: `content` is the bytes of a file. If it is an LFS pointer, as printed above, return the
@@ -614,8 +661,8 @@ lab.check("13.4", read_pointer)
 # `lab.hint("13.4")` helps.
 #
 # ### Faster transfers
-# For speed, the notes install `hf_transfer` and set `HF_HUB_ENABLE_HF_TRANSFER=1`. Before you run this: what does the
-# library do with that variable today?
+# For speed, older tutorials install `hf_transfer` and set `HF_HUB_ENABLE_HF_TRANSFER=1`. Before you run this: what does
+# the library do with that variable today?
 
 # %%
 import importlib.util
@@ -628,27 +675,24 @@ print(*[line.partition("Warning: ")[2] for line in told.splitlines() if "hf_tran
 {name: importlib.util.find_spec(name) is not None for name in ("hf_transfer", "hf_xet")}
 
 # %% [markdown]
-# It warns, and goes on without. Its place has **`hf_xet`**, which comes with the library: it cuts files into chunks and
-# sends only the chunks that the Hub does not have, so that a model that changed a little goes up quickly. You switch
-# nothing on. Your own Hub does not know chunks; `lab.hub()` set `HF_HUB_DISABLE_XET=1`, and whole files went the LFS
-# way.
+# It warns, and goes on without. Its place has **`hf_xet`**, which is installed along with the library. By its
+# documentation it cuts files into chunks and sends only the chunks that the Hub does not have. It is on by itself; the
+# variable that the warning names, `HF_XET_HIGH_PERFORMANCE`, lets it take more of your machine and your connection.
+# Your own Hub does not know chunks; `lab.hub()` set `HF_HUB_DISABLE_XET=1`, and whole files went the LFS way.
 
 # %% [markdown]
 # ## 13.8 The same from a terminal
 # <!-- T202 -->
-# The notes use `huggingface-cli`. That program is gone; today's is called **`hf`**. Before you run this: which of its
-# commands will need to know where your Hub is?
-#
-# In a terminal you type `hf auth whoami`. In this notebook a small function runs the same program and returns what it
-# says.
+# Older tutorials use `huggingface-cli`. That program is gone; today's is called **`hf`**. In a terminal you type `hf
+# auth whoami`. In this notebook a small function runs the same program and returns what it says.
 
 # %%
-def hf(*words: str) -> str:
+def hf(*words: str, **environment: str) -> str:
     """Run `hf` with these words, in the scratch folder, and return what it prints."""
     command = [sys.executable, "-m", "huggingface_hub.cli.hf", *words]
-    plain = {**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    plain = {**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1", **environment}
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=work, env=plain)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, (done.stderr.strip() or "no message").splitlines()[-1]
     return done.stdout.replace(str(work.resolve()), "…").replace(str(work), "…").strip()
 
 print(hf("auth", "whoami"))
@@ -661,9 +705,38 @@ print(hf("models", "info", repo, "--expand", "sha,pipeline_tag"))
 (work / "by-hf" / "from-terminal.txt").read_text("utf-8")
 
 # %% [markdown]
-# All of them: they read the same variables as Python, here `HF_ENDPOINT` and `HF_TOKEN`. `hf download NAME --include
-# "*.json" --revision v1.1` takes patterns and revisions as in section 13.6, `hf cache ls` lists what you have on disk,
-# and `hf --help` the rest.
+# <!-- T324 -->
+# These commands ask your Hub: they read the same variables as Python, here `HF_ENDPOINT` and `HF_TOKEN`. Which commands
+# need no Hub at all? Try some with an address at which nobody answers:
+
+# %%
+nowhere = "http://127.0.0.1:9"
+print("hf version:", hf("version", HF_ENDPOINT=nowhere).split()[-1])
+print("hf cache ls:", hf("cache", "ls", "--cache-dir", str(cache), HF_ENDPOINT=nowhere).splitlines()[-1])
+with lab.expect_error(AssertionError):
+    hf("auth", "whoami", "--quiet", HF_ENDPOINT=nowhere)
+
+# %% [markdown]
+# What only looks at your machine needs nobody. Now the options of `hf download` that recipes use. It prints the path of
+# what it brought. Before you run this: which of the five calls will print a folder, and which a file?
+
+# %%
+calls = {
+    "two files": [repo, "config.json", "tokenizer_config.json"],
+    "with a token": [notes, "plan.md", "--token", token],
+    "into a cache of your own": [notes, "plan.md", "--cache-dir", "./cache-of-mine"],
+    "into a plain folder": [notes, "plan.md", "--local-dir", "./models/notes"],
+    "patterns and a revision": [repo, "--include", "*.json", "--exclude", "tok*", "--revision", "v1.1"],
+}
+for what, words in calls.items():
+    print(f"{what}:", Path(hf("download", *words, "--quiet")).name)  # --quiet: the path and nothing else
+print(sorted(path.relative_to(work).as_posix() for path in (work / "models").rglob("*.md")))
+
+# %% [markdown]
+# One file answers with its own path; several answer with the folder of their commit. (Use `--token` sparingly: what you
+# type stays in the history of your terminal. After `hf auth login` you don't need it.) A whole repository is `hf
+# download NAME`, and a data set needs `--repo-type dataset`: section 13.10 does that. `hf download --help` lists the
+# rest.
 
 # %% [markdown]
 # ## 13.9 The model card
@@ -706,7 +779,7 @@ card_data = ModelCardData(
 print(card_data.to_yaml())
 
 # %% [markdown]
-# Now the text, with the sections that the notes list, in their order. The first five say what it is:
+# Now the text, in nine sections that a reader will look for. The first five say what it is:
 
 # %%
 about = {
@@ -718,14 +791,16 @@ about = {
 }
 
 # %% [markdown]
-# The others say how good it is. Their figures come from variables, never from memory.
+# The others say how good it is. Their figures come from variables, and so does the example's answer.
 
 # %%
 weak, count = by_topic.index[0], data["test"].num_rows
+with torch.no_grad():
+    said = labels[classifier(**encode([sentence])).logits.argmax().item()]
 figures = {
     "Variable and metrics": "The variable is the topic, the metric accuracy: the share of right topics.",
     "Evaluation results": f"Accuracy {accuracy:.2f} on {count} held-out texts; {by_topic.iloc[0]:.2f} on {weak}.",
-    "Example": f"*{sentence}* → sports",
+    "Example": f"*{sentence}* → {said}",
     "Note": f"Each topic has only about {count // len(labels)} held-out texts: take its figure with care.",
 }
 sections = about | figures
@@ -834,39 +909,106 @@ print(next(iter(stream))["text"][:60])
 api.dataset_info(table).tags
 
 # %% [markdown]
-# `streaming=True` reads rows from the Hub while you use them, and downloads no file first. Others can now write
-# `load_dataset` with your name. With `revision=`, a data set is pinned like a model.
-
-# %% [markdown]
-# ## 13.11 Five errors that everybody meets
-# <!-- T207 -->
-# Make a private repository. Then try what goes wrong every day. Before you run this: will a stranger be told that it is
-# private, or that it isn't there?
+# `streaming=True` reads rows from the Hub while you use them. Others can now write `load_dataset` with your name. With
+# `revision=`, a data set is pinned like a model.
+#
+# <!-- T324 -->
+# A data set is a repository of another type, and single files of it come like those of a model. Before you run this:
+# what happens if you forget to name the type?
 
 # %%
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+card_file = hf_hub_download(table, "README.md", repo_type="dataset")
+print(Path(card_file).name, Path(card_file).stat().st_size, "bytes")
+with lab.expect_error(HfHubHTTPError):
+    hf_hub_download(table, "README.md")
+words = ["--repo-type=dataset", "--revision=main", "--include=data/*", "--exclude=*.json", "--exclude=*.zip"]
+hf("download", table, *words, "--local-dir=the-data", "--quiet")
+print(sorted(path.name for path in (work / "the-data").rglob("*.parquet")))
+
+# %% [markdown]
+# Without a type the library asks for a *model* of that name, and there is none. The last lines are the same in a
+# terminal, with the patterns that recipes use.
+
+# %% [markdown]
+# ## 13.11 Six errors that everybody meets
+# <!-- T207, T324 -->
+# Not everybody may see everything. A **private** repository is for its owner. A **gated** one shows its name and its
+# card to everybody, and keeps its files for those whom the owner lets in. Make one of each, with a letter in it. And
+# make somebody else: your own Hub has room for a second user.
+
+# %%
+from labs_utils.hub_server import auth, server
+from labs_utils.hub_server.store import Store
+
+for name in (secret, gated):
+    api.delete_repo(name, missing_ok=True)  # so that you can run this cell twice
+    api.create_repo(name, private=name == secret)
+for name in (notes, secret, gated):
+    api.upload_file(repo_id=name, path_in_repo="letter.txt", path_or_fileobj=f"A letter in {name}.\n".encode())
+api.update_repo_settings(gated, gated="manual")
+colleague = auth.add_user(Store(server.default_folder()).database, "colleague") if practice else token
+
+# %% [markdown]
+# Four doors: a public, a private, a gated and a missing repository. Four keys: no token, somebody else's, yours, and
+# one that nobody was given. What the Hub answers is a number, and the library makes an error of it. Before you run
+# this: will a stranger be told that a repository is private, or that it isn't there? And what does a wrong token do at
+# the public door?
+
+# %%
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+doors = {"public": notes, "private": secret, "gated": gated, "missing": f"{user}/workbook-tpoics"}
+keys = {"no token": False, "somebody else's": colleague, "yours": token, "a wrong one": "hf_thisTokenWasNeverGiven"}
+
+def knock(name: str, key) -> str:
+    """What the Hub answers to the question for the letter."""
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "letter.txt"), token=key)
+        return "200"
+    except HfHubHTTPError as error:
+        return f"{error.response.status_code} {type(error).__name__}"
+
+pd.DataFrame({key: {door: knock(doors[door], keys[key]) for door in doors} for key in keys})
+
+# %% [markdown]
+# Compare the rows *private* and *missing*, key by key. For anybody but the owner they are the same: *Repository Not
+# Found*, as 401 without a token and as 404 with one. If a Hub said "private", a stranger could find out which names
+# exist. So when you read this error, check three things: the spelling, `repo_type=`, and whether you are logged in as
+# who you think.
+#
+# Now the last column: a **wrong token** is worse than none. The request is refused, even for a public file. Read the
+# sentences, too. Three of the six errors are here:
+
+# %%
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-api.create_repo(secret, private=True)
-stranger = HfApi(token=False)  # sends no token at all
-seen = {one.id for one in stranger.list_models(author=user)}
-print("private:", api.model_info(secret).private, "| in a stranger's list:", secret in seen)
 with lab.expect_error(RepositoryNotFoundError):
-    stranger.model_info(secret)
-
-# %%
-with lab.expect_error(RepositoryNotFoundError):
-    hf_hub_download(f"{user}/workbook-tpoics", "config.json")  # a slip of the finger
+    hf_hub_download(doors["missing"], "letter.txt")  # a slip of the finger
 with lab.expect_error(HfHubHTTPError):
-    HfApi(token="hf_thisTokenWasNeverGiven").whoami()
+    hf_hub_download(notes, "letter.txt", token=keys["a wrong one"])
+if practice:
+    with lab.expect_error(GatedRepoError):
+        hf_hub_download(gated, "letter.txt", token=colleague, cache_dir=work / "colleague")
 
 # %% [markdown]
-# Private and missing look the same from outside: *Repository Not Found*. If a Hub said "private", everybody could find
-# out which names exist. So when you read this error, check three things: the spelling, `repo_type=`, and whether you
-# are logged in as who you think.
-#
-# A **wrong token** is worse than none: the request is refused, even for a public file. Now two that have to do with
-# what is in the repository:
+# The gated one puzzles people: you see the name in the list, you are logged in, and you get 403. The message says what
+# to do: visit its page, and ask. Here is the request behind such a question, and what the owner does with it. (At the
+# end the owner takes it back, so that you can run the cells again.)
+
+# %%
+if practice:
+    ask = {"authorization": f"Bearer {colleague}"}
+    get_session().post(f"{api.endpoint}/{gated}/ask-access", headers=ask, follow_redirects=False)
+    print("waiting:", [one.username for one in api.list_pending_access_requests(gated)])
+    for one in api.list_pending_access_requests(gated):
+        api.accept_access_request(gated, one.username)
+    letter = hf_hub_download(gated, "letter.txt", token=colleague, cache_dir=work / "let-in")
+    print(Path(letter).read_text("utf-8"))
+    api.cancel_access_request(gated, "colleague")
+
+# %% [markdown]
+# Two more have to do with what is in the repository, and one with a name that is taken:
 
 # %%
 with lab.expect_error(RevisionNotFoundError):
@@ -877,25 +1019,40 @@ with lab.expect_error(HfHubHTTPError):
     api.create_repo(repo)  # it is there already
 
 # %% [markdown]
-# The last one is 409, *Conflict*, and `exist_ok=True` says that you don't mind. The fifth error protects you from each
-# other. You and a colleague both edit `diary.txt`, and both started from the same commit. Before you run this: whose
-# line will survive?
+# A revision or a file that is not there is a 404 that says which of the two. A name that is taken is 409, *Conflict*,
+# and `exist_ok=True` says that you don't mind. That makes six:
+#
+# | error | number | what it says | what you do |
+# | --- | --- | --- | --- |
+# | `RepositoryNotFoundError` | 401, 404 | missing, private, or misspelt | spelling, `repo_type=`, login |
+# | `HfHubHTTPError` | 401 | *Invalid credentials*: a wrong token | a new token, or none |
+# | `GatedRepoError` | 401, 403 | you have not been let in | log in, ask on its page |
+# | `RevisionNotFoundError`, `EntryNotFoundError` | 404 | no such version, no such file | look at the list of files |
+# | `HfHubHTTPError` | 409 | it is there already | `exist_ok=True` |
+# | `HfHubHTTPError` | 412 | somebody was faster | read again, change again, try again |
+#
+# The last one protects you from each other. You and a colleague both edit `diary.txt`, and both started from the same
+# commit. Before you run this: whose line will survive?
 
 # %%
 start = api.model_info(notes).sha
 diary = Path(hf_hub_download(notes, "diary.txt", revision=start)).read_bytes()
-theirs = [CommitOperationAdd("diary.txt", diary + b"Wednesday: theirs.\n")]
-yours = [CommitOperationAdd("diary.txt", diary + b"Wednesday: yours.\n")]
-api.create_commit(notes, theirs, commit_message="theirs", parent_commit=start)
+
+def wednesday(whose: str, **options):
+    """Add a line to the diary as it was at the start."""
+    change = CommitOperationAdd("diary.txt", diary + f"Wednesday: {whose}.\n".encode())
+    return api.create_commit(notes, [change], commit_message=whose, **options)
+
+wednesday("theirs", parent_commit=start)
 with lab.expect_error(HfHubHTTPError):
-    api.create_commit(notes, yours, commit_message="yours", parent_commit=start)
+    wednesday("yours", parent_commit=start)
 
 # %% [markdown]
 # `parent_commit` says: only if nothing has happened since. The Hub answers 412, and their line is safe. And without
 # `parent_commit`?
 
 # %%
-api.create_commit(notes, yours, commit_message="yours, without a look")
+wednesday("yours")
 print(Path(hf_hub_download(notes, "diary.txt")).read_text("utf-8"))
 
 # %% [markdown]
@@ -951,8 +1108,8 @@ lab.check("13.6", add_line)
 # %% [markdown]
 # ## 13.12 Choose a checkpoint
 # <!-- T209 -->
-# The notes warn: a checkpoint must suit its task. Their example is `camembert-base`, which fills masks, and can't
-# classify before its new head has been trained. Before you run this: how could you tell **before** the download?
+# A checkpoint must suit its task. A well-known example is `camembert-base`, which fills masks, and can't classify
+# before a new head has been trained. Before you run this: how could you tell **before** the download?
 #
 # Put three more models on the shelf. They are stubs: a config and a card, no weights. That is all a search looks at.
 
@@ -969,7 +1126,7 @@ stubs = [  # name, config, architecture, language, licence, text
 for name, Config, architecture, language, licence, text in stubs:
     metadata = ModelCardData(language=language, license=licence).to_yaml()
     stub = Config(architectures=[architecture]).to_json_string()
-    api.create_repo(name)
+    api.create_repo(name, exist_ok=True)
     files = {"README.md": f"---\n{metadata}\n---\n{text}\n", "config.json": stub}
     adds = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
     api.create_commit(name, adds, commit_message="A stub")
@@ -1026,9 +1183,9 @@ lab.check("13.7", choose)
 # %% [markdown]
 # ## 13.13 A demo
 # <!-- T210 -->
-# The notes point to **Spaces**: a repository with a small program that the Hub runs, so that others can try your model
-# in a browser. Most are written with **Gradio**. The heart of such a program is one function: text in, labels with
-# probabilities out. Before you run this: what should it say to an empty text?
+# A **Space** is a repository with a small program that the Hub runs, so that others can try your model in a browser.
+# Many are written with **Gradio**. The heart of such a program is one function: text in, labels with probabilities out.
+# Before you run this: what should it say to an empty text?
 
 # %% tags=["long"] why="the whole program is the lesson: it is the demo"
 app = f'''
@@ -1068,8 +1225,7 @@ axes.set_title(f"What the demo answers: {shares.index[-1]}");
 
 # %% [markdown]
 # The function runs without Gradio, and that is how you test it: with the text that you hope for, and with the ones that
-# people really type. Look at the emoji: the model has no way to say "none of these", so it names a topic. A demo shows
-# such things within a minute.
+# people really type. Look at the emoji: the model has no way to say "none of these", so it names a topic.
 #
 # Gradio draws the window around the function. It is a large package that asks for other versions of pandas and of the
 # Hub's client than this course uses, so give it an environment of its own.
@@ -1082,11 +1238,12 @@ if importlib.util.find_spec("gradio"):
     demo = gradio.Interface(predict, gradio.Textbox(), gradio.Label(num_top_classes=3))
     print("Ready. In a cell of your own: demo.launch()")
 else:
-    print("Gradio is not here. In a terminal, beside app.py, after the lines that `labs hub start` prints:")
+    print("Gradio is not here. Copy app.py from the folder `work` (put the name into a cell of its own to see it),")
+    print("and in a terminal, in the folder of your copy, after the lines that `labs hub start` prints:")
     print("python -m venv demo; demo/bin/pip install gradio transformers torch; demo/bin/python app.py")
 
 # %%
-api.create_repo(demo_repo, repo_type="space", space_sdk="gradio")
+api.create_repo(demo_repo, repo_type="space", space_sdk="gradio", exist_ok=True)
 space_card = "---\ntitle: Which topic?\nsdk: gradio\napp_file: app.py\n---\nTells eight topics apart.\n"
 files = {"app.py": app, "requirements.txt": "torch\ntransformers\n", "README.md": space_card}
 adds = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
@@ -1123,25 +1280,38 @@ pd.DataFrame({"in this kernel": now, "for the real Hub": real})
 # offline mode opens no connection, and after `hf auth login`. In hub mode with `practice = True` this chapter still
 # uses your own Hub: nothing is published by accident.
 #
-# Think before you switch. Every repository here is **public** unless you say `private=True`. The chapter pushes under
-# your name, and its first section deletes the repositories that have these names. And what was public for a minute may
-# have been copied.
+# Think before you switch. A repository is **public** unless you say `private=True`. The chapter pushes under your name,
+# and its first section deletes the repositories that have these names. And what was public for a minute may have been
+# copied.
 #
-# The cell below tells what would happen, and changes nothing.
+# Before you run this: how many repositories have you made, and how many of them could everybody read? Count what is
+# there instead of what you remember. The cell changes nothing.
 
 # %%
-fronts = {repo: "", notes: "", secret: "", table: "datasets/", demo_repo: "spaces/"}
-for name, front in fronts.items():
-    who = "you alone" if name == secret else "everybody"
-    print(f"{who:9} could read https://huggingface.co/{front}<you>/{name.partition('/')[2]}")
-assert not practice or api.endpoint.startswith("http://127.0.0.1")
+mine = {"author": user, "search": "workbook-"}
+made = {"": [*api.list_models(**mine)], "datasets/": [*api.list_datasets(**mine)]}
+made["spaces/"] = [*api.list_spaces(**mine)]
+rows = []
+for front, ones in made.items():
+    for one in ones:
+        info = api.repo_info(one.id, repo_type=front.rstrip("s/") or "model")
+        who = "you alone" if info.private else "who is let in" if getattr(info, "gated", False) else "everybody"
+        rows.append([f"https://huggingface.co/{front}<you>/{one.id.partition('/')[2]}", who])
+ids = {one.id for ones in made.values() for one in ones}
+assert {repo, notes, secret, gated, table, demo_repo, *shelf} <= ids
+pd.DataFrame(rows, columns=["it would be", "who could read it"])
 
 # %% [markdown]
-# Your own Hub goes on running after this notebook, so that the other chapters can use what you pushed. `labs hub stop`
-# in a terminal ends it; what it holds stays, in the workbook's own folder.
+# Look at the three that begin with *workbook-shelf*: stubs without weights, one of which promises an accuracy of 0.91.
+# For practice they were fine. Under your name, on the real Hub, they would mislead people: leave section 13.12 out
+# there.
+#
+# Your own Hub goes on running after this notebook. `labs hub stop` in a terminal ends it; what it holds stays, in the
+# workbook's own folder.
 
 # %% [markdown]
 # ## What changed since the notes
+# *The notes* are five study documents, most of them in Chinese, that this course grew out of.
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
@@ -1154,6 +1324,8 @@ assert not practice or api.endpoint.startswith("http://127.0.0.1")
 # | `Repository(…)`, `git add`, `git push` | `create_commit`, `upload_folder` | over HTTP, all or nothing, and no clone on your disk |
 # | blobs are "encoded", folders are "md5" | named by content; named by commit | they never were; section 13.7 |
 # | `load_dataset("imdb")` | `load_dataset("owner/name")` | every repository has an owner |
+# | you need a token before you can download | not for a public repository | section 13.3 asks without one |
+# | `joblib.load(hf_hub_download(…))` | `safetensors`, or an author whom you trust | a pickle runs code; section 13.6 |
 #
 # Each call in the middle column, once, and two of the old ones:
 
@@ -1188,7 +1360,8 @@ lab.quiz("13")
 # - A tag stays, a branch moves, a pull request waits; a revert is a new commit with old files.
 # - A card holds metadata for programs and sections for people, with figures that you measured. Data sets have cards
 #   too. Tags make both findable.
-# - A private repository looks like a missing one; a wrong token is refused; 409 is "there already", 412 is "somebody
-#   was faster". For the real Hub you change `practice`, and think about what becomes public.
+# - A private repository looks like a missing one, a gated one wants to be asked, a wrong token is refused; 409 means
+#   "there already", 412 "somebody was faster". For the real Hub you change `practice`, and think about what becomes
+#   public.
 #
 # In chapter 10 a Trainer pushes what it has trained; now you know where it goes.
