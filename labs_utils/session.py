@@ -35,7 +35,7 @@ def device():
 
 
 def start(number: str) -> None:
-    """Begin chapter `number` (such as `"04"`): environment, seeds, plot style, and one line that says what runs where.
+    """Begin chapter `number` (such as `"04"`): environment, seeds, plot style, and two lines that say what runs where.
 
     Offline mode keeps the Hugging Face libraries from opening a connection. They read that wish when they are
     imported, so this call comes first in a notebook.
@@ -57,7 +57,8 @@ def start(number: str) -> None:
     versions = " · ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch", "datasets")
     )
-    print(f"Chapter {number} · {title} | {versions} · Python {platform.python_version()} | {device()} | {chosen}")
+    print(f"Chapter {number} · {title} · {chosen} · {device()}")  # two lines: one would break in a narrow window
+    print(f"{versions} · Python {platform.python_version()}")
 
 
 def _set_cache_of_rows() -> None:
