@@ -8,6 +8,8 @@ import pytest
 
 from labs_utils.paths import cache
 
+pytest_plugins = ["book.recording"]  # the pages show what the tests ran
+
 _HOME = tempfile.TemporaryDirectory(prefix="labs-home-")
 
 

@@ -6,9 +6,9 @@ with Otter's markers. In the student notebook a block between `# BEGIN SOLUTION`
 """
 
 import re
-import tomllib
 from pathlib import Path
 
+from labs_utils.authoring.addresses import Addresses, addresses, links
 from labs_utils.chapters import Chapter, chapters
 from labs_utils.errors import WorkbookError
 from labs_utils.paths import ROOT
@@ -36,8 +36,10 @@ def build(folder: Path = ROOT) -> list[Path]:
     return changed
 
 
-def convert(chapter: Chapter) -> tuple[str, str]:
+def convert(chapter: Chapter, known: Addresses | None = None) -> tuple[str, str]:
     """Return the text of the student and of the solved notebook of one chapter.
+
+    `known` are the addresses that links and the cell for Colab are made from; without it, those of this project.
 
     Raises:
         WorkbookError: an unpaired marker, or a title or start cell that isn't where every chapter has it.
@@ -45,7 +47,8 @@ def convert(chapter: Chapter) -> tuple[str, str]:
     import jupytext
 
     notebook = jupytext.reads(chapter.lesson.read_text(encoding="utf-8"), fmt="py:percent")
-    return _render(notebook, chapter, solved=False), _render(notebook, chapter, solved=True)
+    known = addresses() if known is None else known
+    return _render(notebook, chapter, known, solved=False), _render(notebook, chapter, known, solved=True)
 
 
 def student_cell(source: str) -> str:
@@ -81,7 +84,7 @@ def _marked(source: str) -> str:
     return source
 
 
-def _render(notebook, chapter: Chapter, solved: bool) -> str:
+def _render(notebook, chapter: Chapter, known: Addresses, solved: bool) -> str:
     import nbformat
 
     cells, exercises = [], chapter.table("exercises")
@@ -90,11 +93,13 @@ def _render(notebook, chapter: Chapter, solved: bool) -> str:
         if "instructor" in tags and not solved:
             continue
         if cell.cell_type == "code":
-            text = _on_colab(solved_cell(cell.source) if solved else student_cell(cell.source))
+            text = solved_cell(cell.source) if solved else student_cell(cell.source)
+            if known.repository and text.startswith("import labs_utils as lab\n"):
+                cells.append(_colab_cell(chapter, known))
             make = nbformat.v4.new_code_cell
         else:
             text = headed(cell.source, exercises)
-            text = _badges(text, chapter.stem) if index == 0 else text
+            text = _badges(text, chapter.stem, known) if index == 0 else text
             make = nbformat.v4.new_markdown_cell
         shown = [tag for tag in tags if tag != "long"]  # for authors only
         cells.append(make(text, id=f"c{chapter.number}-{index:03d}", metadata={"tags": shown} if shown else {}))
@@ -117,35 +122,35 @@ def headed(source: str, exercises: dict) -> str:
     return re.sub(r"^### Exercise (\d+\.\d+)$", complete, source, flags=re.MULTILINE)
 
 
-def _urls() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
-
-
-def _badges(source: str, stem: str) -> str:
-    """Put the badge row under a chapter's title."""
+def _badges(source: str, stem: str, known: Addresses) -> str:
+    """Put the row of links under a chapter's title, where there is anything to link to."""
     title, _, rest = source.partition("\n")
     if not title.startswith("# "):
         raise WorkbookError(f"{stem}: the first cell begins with its title, '# …'; it begins with {title!r}.")
-    urls = _urls()
-    repository = urls["Repository"].removeprefix("https://github.com/")
-    colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{stem}.ipynb"
-    binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{stem}.ipynb"
-    page = f"{urls['Pages']}/{stem}.html"
-    row = f"[Open in Colab]({colab}) · [Open in Binder]({binder}) · [Read the page]({page})"
-    return f"{title}\n\n{row}\n\n{rest.lstrip()}"
+    found = links(known, stem)
+    if known.pages:
+        found.append(("Read the page", f"{known.pages}/{stem}.html"))
+    row = " · ".join(f"[{name}]({address})" for name, address in found)
+    return f"{title}\n\n{row}\n\n{rest.lstrip()}" if row else source
 
 
-def _on_colab(source: str) -> str:
-    """Let the cell that starts a chapter install the workbook first when it runs on Colab. Running it twice is fine."""
-    if not source.startswith("import labs_utils as lab\n"):
-        return source
-    repository = _urls()["Repository"]
-    return (
-        "import os, subprocess, sys\n"
-        'if "google.colab" in sys.modules:  # on Colab, fetch and install the workbook first\n'
-        '    if not os.path.isdir("/content/workbook"):\n'
-        f'        subprocess.run(["git", "clone", "--depth=1", "{repository}", "/content/workbook"], check=True)\n'
-        '        subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "/content/workbook"], check=True)\n'
-        '        subprocess.run(["labs", "fetch"], check=True)\n'
-        '    sys.path.insert(0, "/content/workbook")\n' + source
-    )
+_COLAB = """\
+#@title On Colab this cell fetches and installs the workbook; anywhere else it does nothing {{ display-mode: "form" }}
+import os, subprocess, sys
+
+if "google.colab" in sys.modules:
+    if not os.path.isdir("/content/workbook"):
+        clone = ["git", "clone", "--quiet", "--depth=1", "--branch={ref}", "{repository}", "/content/workbook"]
+        subprocess.run(clone, check=True)
+    sys.path.insert(0, "/content/workbook")
+    from labs_utils import colab
+    colab.prepare("{number}", "{ref}")"""
+
+
+def _colab_cell(chapter: Chapter, known: Addresses):
+    """The cell that a chapter on Colab begins with: folded in JupyterLab, a form on Colab. Running it twice is fine."""
+    import nbformat
+
+    hidden = {"tags": ["colab"], "jupyter": {"source_hidden": True}, "cellView": "form"}
+    source = _COLAB.format(repository=known.repository, ref=known.ref, number=chapter.number)
+    return nbformat.v4.new_code_cell(source, id=f"c{chapter.number}-colab", metadata=hidden)
