@@ -6,7 +6,7 @@ import pytest
 
 from labs_utils.paths import ROOT
 
-ROOMS = ("labs_utils", "data/recipes", "benchmarks", "tests", "chapters")
+ROOMS = ("labs_utils", "data/recipes", "benchmarks", "tests", "chapters", "book")
 
 
 def imported(path) -> set[str]:

@@ -3,8 +3,9 @@
 import datetime
 import hashlib
 import secrets
+import sqlite3
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from labs_utils.hub_server.database import Database
 from labs_utils.hub_server.errors import HubError
@@ -15,11 +16,22 @@ _ALPHABET = string.ascii_letters + string.digits
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a valid token stands for."""
+    """Who a valid token stands for.
+
+    Attributes:
+        name: the user.
+        role: what the token may do: "read" or "write".
+        created: when the token was made.
+        organisations: the user's role, "admin" or "contributor", in each organisation that they belong to, which is
+            named in small letters.
+        token_name: how a client that keeps several tokens calls this one.
+    """
 
     name: str
     role: str
     created: str
+    organisations: dict[str, str] = field(default_factory=dict)
+    token_name: str = ""
 
     @property
     def can_write(self) -> bool:
@@ -68,9 +80,18 @@ def caller(database: Database, header: str | None) -> Caller | None:
     scheme, _, token = header.partition(" ")
     with database.reading() as db:
         row = db.execute("SELECT * FROM tokens WHERE digest = ?", (_digest(token.strip()),)).fetchone()
+        organisations = organisations_of(db, row["user"]) if row else {}
     if scheme.lower() != "bearer" or row is None:
         raise HubError(401, "Invalid credentials in Authorization header")
-    return Caller(row["user"], row["role"], row["created"])
+    # A client keeps one token under a name: two users on one machine, and two tokens of one user, need two.
+    token_name = f"{row['user']}-{row['role']}-{row['digest'][:4]}"
+    return Caller(row["user"], row["role"], row["created"], organisations, token_name)
+
+
+def organisations_of(db: sqlite3.Connection, user: str) -> dict[str, str]:
+    """The user's role in each organisation that they belong to."""
+    question = "SELECT organisation, role FROM members WHERE user = ? ORDER BY organisation"
+    return {row["organisation"].lower(): row["role"] for row in db.execute(question, (user,))}
 
 
 def _digest(token: str) -> str:

@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from labs_utils.hub_server import auth, history, repos
-from labs_utils.hub_server.errors import HubError, bad_request, too_large
+from labs_utils.hub_server import auth, gates, history, repos
+from labs_utils.hub_server.errors import HubError, bad_request, repo_moved, too_large
 from labs_utils.hub_server.names import KINDS, file_path
 from labs_utils.hub_server.store import Store
 
@@ -99,11 +99,32 @@ class Call:
         kind = KINDS.get(self.request.path_params.get("kinds", "models"))
         if kind is None:
             raise no_route(self.request)
-        return repos.find(self.db, kind, self.part("owner"), self.part("name"), self.caller)
+        owner, name = self.part("owner"), self.part("name")
+        try:
+            return repos.find(self.db, kind, owner, name, self.caller)
+        except HubError:
+            moved = repos.moved_to(self.db, kind, owner, name, self.caller)
+            if moved is None:
+                raise
+            raise repo_moved(repos.full_name(moved), self._at(moved)) from None
+
+    def _at(self, repo: sqlite3.Row) -> str:
+        """This request's address with another repository in it. Without a host: a client follows no other at HEAD."""
+        old = [self.request.path_params["owner"], self.request.path_params["name"]]
+        parts = self.request.scope["path"].split("/")
+        at = next(at for at in range(len(parts)) if [parts[at], parts[at + 1].removesuffix(".git")] == old)
+        ending = ".git" if parts[at + 1] != old[1] else ""
+        parts[at : at + 2] = [repo["owner"], repo["name"] + ending]
+        query = self.request.scope["query_string"].decode("ascii", "replace")
+        return quote("/".join(parts), safe="/%") + (f"?{query}" if query else "")
 
     def must_see(self) -> None:
         """Raise unless there is this repository and the caller may see it."""
         _ = self.repo
+
+    def must_read(self) -> None:
+        """Raise unless the caller may read the content of the repository, too; of a gated one only some may."""
+        gates.check_open(self.db, self.repo, self.caller, self.base)
 
     def must_change(self) -> auth.Caller:
         """Return the caller; raise unless they may change the repository in the address."""
@@ -221,10 +242,14 @@ def link(call: Call, offset: int) -> dict:
 
 async def as_answer(request: Request, error: HubError) -> Response:
     """An error in the Hub's form: a JSON body, and the code in a header, where a HEAD request has it too."""
-    message = str(error)
-    # A header holds no control characters and no space at its ends; the client ends the sentence itself.
-    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in message[:500])
-    headers = {"X-Error-Message": printable.strip().removesuffix(".")}
+    # The client says once what header and body agree on. After a 403 with no code it ends the sentence itself.
+    message = str(error).strip()
+    if error.status == 403 and not error.code:
+        message = message.removesuffix(".")
+    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in message[:500]).strip()
+    headers = {}
+    if printable == message or request.method == "HEAD":  # what no header can hold stands in the body alone
+        headers["X-Error-Message"] = printable
     if error.code:
         headers["X-Error-Code"] = error.code
     if error.status == 401:

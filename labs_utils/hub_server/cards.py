@@ -6,10 +6,11 @@ import re
 
 import yaml
 
+from labs_utils.hub_server import card_rules
 from labs_utils.hub_server.history import Files
 from labs_utils.hub_server.store import Store
 
-_FENCE = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)(?:\r?\n)?^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _LARGEST = 512 * 1024  # a card or a configuration beyond this is shown, but not read
 _DEEPEST = 30
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -81,13 +82,12 @@ def _check_shape(text: str) -> None:
             raise CardError(f"The metadata is nested more than {_DEEPEST} levels deep.")
 
 
-def problems(text: str) -> tuple[list[str], list[str]]:
-    """Return errors and warnings about a card, as sentences."""
+def problems(text: str, kind: str) -> tuple[list[str], list[str]]:
+    """Return errors and warnings about the card of a repository of this kind, as sentences."""
     try:
-        found = metadata(text)
+        return card_rules.problems(metadata(text), kind)
     except CardError as error:
         return [str(error)], []
-    return [], [] if found else ["The card has no metadata: add at least a licence between two lines of ---."]
 
 
 def about(store: Store, kind: str, files: Files) -> dict:

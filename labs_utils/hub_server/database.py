@@ -18,7 +18,24 @@ CREATE TABLE IF NOT EXISTS tokens (
 CREATE TABLE IF NOT EXISTS repos (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, owner TEXT NOT NULL COLLATE NOCASE,
     name TEXT NOT NULL COLLATE NOCASE, private INTEGER NOT NULL, sdk TEXT, created TEXT NOT NULL,
-    modified TEXT NOT NULL, about TEXT NOT NULL DEFAULT '{}', UNIQUE (kind, owner, name));
+    modified TEXT NOT NULL, about TEXT NOT NULL DEFAULT '{}', creator TEXT NOT NULL DEFAULT '',
+    gated TEXT NOT NULL DEFAULT '' CHECK (gated IN ('', 'auto', 'manual')), UNIQUE (kind, owner, name));
+-- Where a repository was before it was renamed. A repository of that name, made anew, comes first.
+CREATE TABLE IF NOT EXISTS moved (
+    kind TEXT NOT NULL, owner TEXT NOT NULL COLLATE NOCASE, name TEXT NOT NULL COLLATE NOCASE,
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, PRIMARY KEY (kind, owner, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS organisations (name TEXT PRIMARY KEY COLLATE NOCASE, created TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS members (
+    organisation TEXT NOT NULL COLLATE NOCASE REFERENCES organisations ON DELETE CASCADE,
+    user TEXT NOT NULL COLLATE NOCASE REFERENCES users ON DELETE CASCADE,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'contributor')), PRIMARY KEY (organisation, user)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS access (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
+    user TEXT NOT NULL COLLATE NOCASE, status TEXT NOT NULL CHECK (status IN ('pending', 'accepted', 'rejected')),
+    created TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', UNIQUE (repo, user));
+CREATE TABLE IF NOT EXISTS likes (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, user TEXT NOT NULL COLLATE NOCASE, created TEXT NOT NULL,
+    PRIMARY KEY (repo, user)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refs (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, name TEXT NOT NULL, commit_id TEXT NOT NULL,
     PRIMARY KEY (repo, name)) WITHOUT ROWID;
@@ -35,6 +52,13 @@ CREATE TABLE IF NOT EXISTS holdings (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
     PRIMARY KEY (repo, sha256)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS holdings_by_content ON holdings (sha256);
+CREATE TABLE IF NOT EXISTS collections (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL COLLATE NOCASE, creator TEXT NOT NULL, title TEXT NOT NULL,
+    description TEXT NOT NULL, private INTEGER NOT NULL, theme TEXT NOT NULL, updated TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS collected (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL REFERENCES collections ON DELETE CASCADE,
+    kind TEXT NOT NULL, target TEXT NOT NULL, position INTEGER NOT NULL, note TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS collected_in ON collected (collection);
 CREATE TABLE IF NOT EXISTS discussions (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, num INTEGER NOT NULL, title TEXT NOT NULL,
     author TEXT NOT NULL, status TEXT NOT NULL, is_pull_request INTEGER NOT NULL, target TEXT, base TEXT, merged TEXT,
@@ -44,6 +68,11 @@ CREATE TABLE IF NOT EXISTS events (
     num INTEGER NOT NULL, kind TEXT NOT NULL, author TEXT NOT NULL, created TEXT NOT NULL, data TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_by_discussion ON events (repo, num);
 """
+# Columns that a database of an earlier version lacks, and how its rows get their values.
+_ADDED = {
+    "creator": "TEXT NOT NULL DEFAULT ''",
+    "gated": "TEXT NOT NULL DEFAULT '' CHECK (gated IN ('', 'auto', 'manual'))",
+}
 
 
 class Database:
@@ -53,6 +82,8 @@ class Database:
         self._path, self._threads, self._lock = path, threading.local(), threading.RLock()
         self._writer = self._connect(any_thread=True)
         self._writer.executescript(_SCHEMA)
+        with self.writing() as db:
+            _bring_up_to_date(db)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -111,3 +142,11 @@ class Database:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-1000"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
+
+
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    """Give the tables of an earlier version what they lack; nothing that was pushed is lost."""
+    known = {row["name"] for row in db.execute("PRAGMA table_info(repos)")}
+    for column, kind in _ADDED.items():
+        if column not in known:
+            db.execute(f"ALTER TABLE repos ADD COLUMN {column} {kind}")

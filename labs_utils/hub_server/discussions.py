@@ -1,13 +1,15 @@
 """Discussions and pull requests: a thread of events, and for a pull request a ref with commits of its own."""
 
 import difflib
+import io
 import json
 import sqlite3
 from typing import cast
 
-from labs_utils.hub_server import history, repos
+from labs_utils.hub_server import history, merging, repos
 from labs_utils.hub_server.auth import Caller, now
 from labs_utils.hub_server.errors import HubError, bad_request
+from labs_utils.hub_server.merging import Conflict
 from labs_utils.hub_server.store import Store
 
 _LARGEST_DIFF = 256 * 1024
@@ -105,29 +107,102 @@ def set_status(db: sqlite3.Connection, repo: int, discussion: sqlite3.Row, autho
 def merge(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row, author: str) -> str:
     """Bring a pull request's changes into its target as one commit; return the commit.
 
+    A text that both sides changed is merged line by line.
+
     Raises:
-        HubError: 409 if the target changed the same files since, or the pull request isn't open.
+        HubError: 409 if the target changed the same lines since, or the pull request isn't open.
+    """
+    head, merged, clashes = _merged(store, db, repo, discussion)
+    if clashes:
+        raise HubError(409, _told(clashes, "Bring the pull request up to date, or change it, and merge then"))
+    num = discussion["num"]
+    title = f"{discussion['title']} (#{num})"
+    made = history.commit(store, db, repo, discussion["target"], head, merged, author, title)
+    db.execute("UPDATE discussions SET status = 'merged', merged = ? WHERE repo = ? AND num = ?", (made, repo, num))
+    note(db, repo, num, "status-change", author, {"status": "merged"})
+    return made
+
+
+def update(
+    store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row, author: str, prefers_own: bool
+) -> str:
+    """Bring what happened in the target since into a pull request, as a commit of its own; return the commit.
+
+    From then on the pull request changes what it changes there. With `prefers_own`, lines that both sides changed
+    become the pull request's; then it can be merged, or changed further.
+
+    Raises:
+        HubError: 409 if both sides changed the same lines, or the pull request isn't open.
+    """
+    head, merged, clashes = _merged(store, db, repo, discussion)
+    if clashes and not prefers_own:
+        raise HubError(409, _told(clashes, 'Ask with {"prefer": "proposal"} to keep the pull request\'s lines'))
+    num, branch = discussion["num"], discussion["target"].removeprefix(history.HEADS)
+    ref, title = f"{history.PULLS}{num}", f"Bring up to date with {branch}"
+    made = history.commit(store, db, repo, ref, _head(db, repo, discussion), merged, author, title)
+    db.execute("UPDATE discussions SET base = ? WHERE repo = ? AND num = ?", (head, repo, num))
+    note_commit(db, repo, num, author, made, title)
+    return made
+
+
+def _told(clashes: dict[str, list[Conflict]], advice: str) -> str:
+    """The sentence that names conflicts by file and line."""
+    shown = [path + (f" ({', '.join(map(str, where[:5]))})" if where else "") for path, where in clashes.items()]
+    more = f" and {len(shown) - 10} more files" if len(shown) > 10 else ""
+    return f"Both sides changed the same: {'; '.join(shown[:10])}{more}. {advice}."
+
+
+def _merged(
+    store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row
+) -> tuple[str, history.Files, dict[str, list[Conflict]]]:
+    """The target's commit, its files with a pull request's changes in them, and the conflicts by path.
+
+    Where there is a conflict, the pull request's side is taken.
     """
     if discussion["status"] not in ("open", "draft"):
         raise HubError(409, f"This pull request is {discussion['status']}.")
-    num = discussion["num"]
-    clashes = conflicts(store, db, repo, discussion)
-    if clashes:
-        raise HubError(409, f"The target changed the same files: {', '.join(clashes[:10])}.")
     head = history.resolve(db, repo, discussion["target"])
     target = history.files(store, db, repo, head)
     changes: list[history.Change] = []
-    for path, _, new in changed(store, db, repo, discussion):
+    clashes: dict[str, list[Conflict]] = {}
+    for path, old, new in changed(store, db, repo, discussion):
+        now_there = target.get(path)
+        if not same(now_there, old) and not same(now_there, new):
+            merged, where = _both(store, old, now_there, new)
+            if merged is None or where:
+                clashes[path] = where
+            if merged is not None:
+                new = repos.put_text(store, db, repo, merged)
         if new:
             changes.append(history.Put(path, new))
         elif path in target:  # the target may have deleted the same file
             changes.append(history.DeleteFile(path))
-    title = f"{discussion['title']} (#{num})"
-    new_files = history.applied(target, changes)
-    made = history.commit(store, db, repo, discussion["target"], head, new_files, author, title)
-    db.execute("UPDATE discussions SET status = 'merged', merged = ? WHERE repo = ? AND num = ?", (made, repo, num))
-    note(db, repo, num, "status-change", author, {"status": "merged"})
-    return made
+    return head, history.applied(target, changes), clashes
+
+
+def _both(
+    store: Store, old: history.Entry | None, target: history.Entry | None, proposal: history.Entry | None
+) -> tuple[str | None, list[Conflict]]:
+    """The merged text of a file that both sides changed, and where it conflicts; None if it can't be merged by line."""
+    texts = [_text(store, entry) for entry in (old, target, proposal)]
+    if None in texts or not (target and proposal):
+        return None, []
+    # As Git does: a line ends at \n and nowhere else.
+    lines, where = merging.merge(*(list(io.StringIO(text, newline="\n")) for text in texts))
+    return "".join(lines), where
+
+
+def _text(store: Store, entry: history.Entry | None) -> str | None:
+    """The text of a small file, empty for no file; None for content that Git would not merge by line."""
+    if entry is None:
+        return ""
+    if entry.is_lfs or entry.size > _LARGEST_DIFF:
+        return None
+    content = store.blobs.path(entry.sha256).read_bytes()
+    try:
+        return None if b"\0" in content else content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def changed(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row) -> list[tuple]:
@@ -152,13 +227,18 @@ def same(one: history.Entry | None, other: history.Entry | None) -> bool:
 
 
 def conflicts(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row) -> list[str]:
-    """Files that a pull request changes and that its target has changed in another way since."""
+    """Files in which a pull request and its target, since, have changed the same lines."""
     try:
         target = history.files(store, db, repo, history.resolve(db, repo, discussion["target"]))
     except HubError:  # the branch is gone
         return []
-    touched = changed(store, db, repo, discussion)
-    return [path for path, old, new in touched if not same(target.get(path), old) and not same(target.get(path), new)]
+    found = []
+    for path, old, new in changed(store, db, repo, discussion):
+        if not same(target.get(path), old) and not same(target.get(path), new):
+            merged, where = _both(store, old, target.get(path), new)
+            if merged is None or where:
+                found.append(path)
+    return found
 
 
 def diff(store: Store, db: sqlite3.Connection, repo: int, discussion: sqlite3.Row) -> str:

@@ -7,7 +7,7 @@ class HubError(Exception):
     """An answer other than success.
 
     Attributes:
-        status: the HTTP status, always 4xx: the clients retry a 5xx, and waiting mends none of these.
+        status: the HTTP status: 4xx, or 307 for "elsewhere". The clients retry a 5xx, and waiting mends none of these.
         code: the value of `X-Error-Code`, such as `"EntryNotFound"`, or None.
         body: what the JSON answer holds beside `error`.
         headers: further headers of the answer.
@@ -44,6 +44,16 @@ def too_large(message: str) -> HubError:
 def repo_not_found(is_caller_known: bool) -> HubError:
     """No such repository, or one that the caller may not see; which of the two is not told."""
     return HubError(404 if is_caller_known else 401, "Repository not found", "RepoNotFound")
+
+
+def repo_moved(name: str, location: str) -> HubError:
+    """The repository has another name now, and this request goes there."""
+    return HubError(307, f"This repository is called {name} now.", headers={"Location": location})
+
+
+def gated(status: int, message: str) -> HubError:
+    """The repository is there, but its content is not for this caller."""
+    return HubError(status, message, "GatedRepo")
 
 
 def revision_not_found(revision: str) -> HubError:

@@ -7,8 +7,8 @@ import zlib
 from typing import NamedTuple
 
 from labs_utils.hub_server.auth import now
-from labs_utils.hub_server.errors import HubError, bad_request, entry_not_found, revision_not_found, too_large
-from labs_utils.hub_server.names import COMMIT
+from labs_utils.hub_server.errors import HubError, bad_request, revision_not_found, too_large
+from labs_utils.hub_server.names import COMMIT, SHORT
 from labs_utils.hub_server.store import Store
 
 HEADS, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
@@ -44,7 +44,7 @@ class Put(NamedTuple):
 
 
 class DeleteFile(NamedTuple):
-    """A change of a commit: this file goes."""
+    """A change of a commit: this file goes; or this folder, where there is no such file."""
 
     path: str
 
@@ -78,11 +78,14 @@ def lfs_entry(sha256: str, size: int) -> Entry:
 
 
 def resolve(db: sqlite3.Connection, repo: int, revision: str) -> str:
-    """Return the commit that a branch, tag, full ref or commit id names.
+    """Return the commit that a branch, tag, full ref or commit id names; `HEAD` is main's, as on the Hub.
+
+    Of a commit id the first seven digits are enough, if no other commit begins like that.
 
     Raises:
         HubError: RevisionNotFound.
     """
+    revision = "main" if revision == "HEAD" else revision
     names = [revision] if revision.startswith("refs/") else [HEADS + revision, TAGS + revision]
     for name in names:
         row = db.execute("SELECT commit_id FROM refs WHERE repo = ? AND name = ?", (repo, name)).fetchone()
@@ -92,6 +95,13 @@ def resolve(db: sqlite3.Connection, repo: int, revision: str) -> str:
         row = db.execute("SELECT id FROM commits WHERE repo = ? AND id = ?", (repo, revision)).fetchone()
         if row:
             return row["id"]
+    if SHORT.fullmatch(revision):
+        question = "SELECT id FROM commits WHERE repo = ? AND id > ? AND id < ? LIMIT 2"
+        rows = db.execute(question, (repo, revision, revision + "g")).fetchall()
+        if len(rows) == 1:
+            return rows[0]["id"]
+        if rows:
+            raise HubError(404, f"Several commits begin with {revision}: give more of its id.", "RevisionNotFound")
     raise revision_not_found(revision)
 
 
@@ -110,11 +120,18 @@ def files(store: Store, db: sqlite3.Connection, repo: int, commit: str) -> Files
 def branch_ref(revision: str) -> str:
     """The ref that a commit to this revision moves: a branch, or a pull request's.
 
-    >>> branch_ref("main"), branch_ref("refs/pr/1")
-    ('refs/heads/main', 'refs/pr/1')
+    >>> branch_ref("main"), branch_ref("HEAD"), branch_ref("refs/pr/1")
+    ('refs/heads/main', 'refs/heads/main', 'refs/pr/1')
+
+    Raises:
+        HubError: RevisionNotFound for a commit id: it is no name that a commit could move. 400 for a tag.
     """
-    if revision.startswith(TAGS) or COMMIT.fullmatch(revision):
+    if revision.startswith(TAGS):
         raise bad_request(f"{revision} is fixed: commit to a branch or to a pull request.")
+    if COMMIT.fullmatch(revision):
+        words = f"{revision} is a commit, which is fixed: commit to a branch or to a pull request."
+        raise HubError(404, words, "RevisionNotFound")
+    revision = "main" if revision == "HEAD" else revision
     return revision if revision.startswith("refs/") else HEADS + revision
 
 
@@ -136,6 +153,17 @@ def commit(
     if len(new) > store.limits.files:
         raise too_large(f"The revision would have {len(new):,} files; {store.limits.files:,} are allowed.")
     date = now()
+    commit_id = _write(store, db, repo, parent, new, (author, date, title, message))
+    move(db, repo, ref, commit_id)
+    db.execute("UPDATE repos SET modified = ? WHERE id = ?", (date, repo))
+    return commit_id
+
+
+def _write(
+    store: Store, db: sqlite3.Connection, repo: int, parent: str | None, new: Files, words: tuple[str, str, str, str]
+) -> str:
+    """Write a commit; `words` are its author, date, title and message. Return its id."""
+    author, date, title, message = words
     listed = [[path, *entry[:4]] for path, entry in sorted(new.items())]
     text = json.dumps([listed, parent, author, date, title, message])
     commit_id = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -147,8 +175,6 @@ def commit(
     row = (repo, commit_id, parent, author, date, title, message)
     db.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     db.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (repo, commit_id, packed))
-    move(db, repo, ref, commit_id)
-    db.execute("UPDATE repos SET modified = ? WHERE id = ?", (date, repo))
     return commit_id
 
 
@@ -167,13 +193,12 @@ def applied(old: Files, changes: list[Change]) -> Files:
     for change in changes:
         if isinstance(change, Put):
             new[change.path] = change.entry
-        elif isinstance(change, DeleteFile):
-            if new.pop(change.path, None) is None:
-                raise HubError(404, f"A file with this name doesn't exist: {change.path}", "EntryNotFound")
-        else:
+        elif isinstance(change, DeleteFile) and change.path in new:
+            del new[change.path]
+        else:  # a folder, with or without a slash at its end
             inside = [one for one in new if one.startswith(f"{change.path}/")]
             if not inside:
-                raise entry_not_found(change.path)
+                raise HubError(404, f"A file with this name doesn't exist: {change.path}", "EntryNotFound")
             for one in inside:
                 del new[one]
     _check_folders(new)
@@ -203,17 +228,64 @@ def log(db: sqlite3.Connection, repo: int, commit_id: str, limit: int, offset: i
 
 
 def squash(store: Store, db: sqlite3.Connection, repo: int, branch: str, author: str, title: str) -> list[str]:
-    """Make the branch's history one commit; forget what no ref reaches. Return the content that may now be unneeded.
+    """Make the history of a branch, or of a pull request, one commit; forget what no ref reaches.
+
+    Return the content that may now be unneeded.
 
     Raises:
         HubError: RevisionNotFound.
     """
-    head = resolve(db, repo, HEADS + branch)
-    commit(store, db, repo, HEADS + branch, None, files(store, db, repo, head), author, title)
+    ref = branch_ref(branch)
+    head = resolve(db, repo, ref)
+    commit(store, db, repo, ref, None, files(store, db, repo, head), author, title)
+    return forget_unreached(store, db, repo)
+
+
+def forget_unreached(store: Store, db: sqlite3.Connection, repo: int) -> list[str]:
+    """Forget the commits that no ref reaches. Return the content that may now be unneeded."""
     unreached = f"repo = :repo AND {{}} NOT IN ({_REACHED})"
     for table, column in (("commits", "id"), ("snapshots", "commit_id")):
         db.execute(f"DELETE FROM {table} WHERE {unreached.format(column)}", {"repo": repo})
     return _release(store, db, repo)
+
+
+def count(db: sqlite3.Connection, repo: int, commit_id: str) -> int:
+    """How many commits lead to this one, itself among them."""
+    question = """WITH RECURSIVE line(id) AS (
+            SELECT :start UNION ALL
+            SELECT parent FROM commits JOIN line ON commits.repo = :repo AND commits.id = line.id
+            WHERE parent IS NOT NULL)
+        SELECT COUNT(*) FROM line"""
+    return db.execute(question, {"repo": repo, "start": commit_id}).fetchone()[0]
+
+
+def without_content(store: Store, db: sqlite3.Connection, repo: int, unwanted: set[str]) -> list[str]:
+    """Write the whole history again without the LFS files that have this content; return what may now be unneeded.
+
+    As on the Hub, a commit that differs gets another id, and so does every one after it.
+    """
+    renamed: dict[str, str] = {}
+    for row in _oldest_first(db, repo):
+        before = files(store, db, repo, row["id"])
+        kept = {path: one for path, one in before.items() if not (one.is_lfs and one.sha256 in unwanted)}
+        parent = renamed.get(row["parent"], row["parent"])
+        if len(kept) < len(before) or parent != row["parent"]:
+            words = (row["author"], row["date"], row["title"], row["message"])
+            renamed[row["id"]] = _write(store, db, repo, parent, kept, words)
+    for old, new in renamed.items():
+        for table, column in (("refs", "commit_id"), ("discussions", "base"), ("discussions", "merged")):
+            db.execute(f"UPDATE {table} SET {column} = ? WHERE repo = ? AND {column} = ?", (new, repo, old))
+        db.execute("UPDATE events SET data = replace(data, ?, ?) WHERE repo = ? AND kind = 'commit'", (old, new, repo))
+    return forget_unreached(store, db, repo)
+
+
+def _oldest_first(db: sqlite3.Connection, repo: int) -> list[sqlite3.Row]:
+    """All commits of a repository, each after its parent."""
+    question = """WITH RECURSIVE line(id, depth) AS (
+            SELECT id, 0 FROM commits WHERE repo = :repo AND parent IS NULL
+            UNION ALL SELECT c.id, depth + 1 FROM commits c JOIN line ON c.repo = :repo AND c.parent = line.id)
+        SELECT commits.* FROM line JOIN commits ON commits.repo = :repo AND commits.id = line.id ORDER BY depth"""
+    return db.execute(question, {"repo": repo}).fetchall()
 
 
 _REACHED = """WITH RECURSIVE line(id) AS (

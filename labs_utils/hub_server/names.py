@@ -13,6 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_-])?")
 _USER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
 _REF = re.compile(r"[A-Za-z0-9_+@=-][A-Za-z0-9_.+@=/-]{0,199}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHORT = re.compile(r"[0-9a-f]{7,39}")  # the beginning of a commit id, as people copy it
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,6 +55,7 @@ def ref_name(name: object) -> str:
         or name.endswith((".lock", "/", "."))
         or name.startswith("refs/")
         or COMMIT.fullmatch(name)
+        or name == "HEAD"
     ):
         raise bad_request(f"{_shown(name)} is no name for a branch or a tag.")
     return name

@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 import jinja2
 import mistune
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from labs_utils.hub_server import cards, discussions, history, repos
+from labs_utils.hub_server import cards, discussions, gates, history, repos
 from labs_utils.hub_server.calls import Call, Endpoint, Handler, no_route, reads
 from labs_utils.hub_server.errors import HubError, entry_not_found
 from labs_utils.hub_server.names import KINDS
@@ -70,7 +71,10 @@ def page(handler: Handler) -> Endpoint:
         try:
             return handler(call)
         except HubError as error:
-            return _page("error.html", 404 if error.status == 401 else error.status, error=error)
+            if error.status == 307:  # it has another name now
+                raise
+            is_missing = error.status == 401 and error.code == "RepoNotFound"
+            return _page("error.html", 404 if is_missing else error.status, error=error)
 
     return reads(shown)
 
@@ -89,6 +93,26 @@ def home(call: Call) -> Response:
             if search in repos.full_name(row).lower()
         ]
     return _page("home.html", groups=groups, search=search)
+
+
+def person(call: Call) -> Response:
+    """A user's public repositories; of an organisation, such as a class, everything public, person by person.
+
+    As on the Hub: https://huggingface.co/docs/hub/organizations
+    """
+    name = call.part("owner")
+    organisation = call.db.execute("SELECT name FROM organisations WHERE name = ?", (name,)).fetchone()
+    user = call.db.execute("SELECT name FROM users WHERE name = ?", (name,)).fetchone()
+    if organisation is None and user is None:
+        if "text/html" not in call.request.headers.get("accept", ""):  # no browser: a client that means another server
+            raise HTTPException(404)
+        raise HubError(404, f"There is no user and no organisation called {name[:100]}.")
+    known = (organisation or user)["name"]
+    people = repos.members(call.db, known) if organisation else [{"user": known, "role": ""}]
+    groups = {
+        one["user"]: [row for row in repos.work_of(call.db, one["user"], known) if not row["private"]] for one in people
+    }
+    return _page("person.html", name=known, groups=groups, is_organisation=organisation is not None)
 
 
 def _repo(call: Call, template: str, tab: str, **shown) -> Response:
@@ -138,6 +162,8 @@ def blob(call: Call) -> Response:
     """
     if call.path not in call.files:
         raise entry_not_found(call.path)
+    if not gates.is_free(call.path):
+        call.must_read()
     entry = call.files[call.path]
     return _repo(call, "blob.html", "files", path=call.path, entry=entry, text=_read(call, entry))
 
@@ -167,6 +193,7 @@ def commit(call: Call) -> Response:
 
     As on the Hub: https://huggingface.co/docs/hub/repositories-getting-started
     """
+    call.must_read()
     row = history.log(call.db, call.repo["id"], call.commit, 1, 0)[0]
     before = call.files_of(row["parent"]) if row["parent"] else {}
     return _repo(call, "commit.html", "history", row=row, changes=_changes(call, before, call.files))
@@ -210,6 +237,7 @@ def thread(call: Call) -> Response:
     events = [(event, json.loads(event["data"])) for event in discussions.events(call.db, row["repo"], row["num"])]
     changes = None
     if row["is_pull_request"] and row["base"]:
+        call.must_read()
         head = history.resolve(call.db, row["repo"], f"{history.PULLS}{row['num']}")
         changes = _changes(call, call.files_of(row["base"]), call.files_of(head))
     return _repo(call, "thread.html", "threads", row=row, events=events, changes=changes)
@@ -237,6 +265,7 @@ _PARTS = (
 routes = [
     Route("/", page(home)),
     Route("/static/hub.css", style),
+    Route("/{owner}", page(person)),
     *(
         Route(f"{start}/{{owner}}/{{name}}{part}", page(handler))
         for start in ("", "/{kinds}")  # in this order: /owner/name/discussions is no repository called "discussions"

@@ -1,6 +1,7 @@
 """The server as a process: one per folder, on a free port, found by other processes through a small file."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -18,13 +20,14 @@ from starlette.types import ASGIApp
 
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import auth
-from labs_utils.hub_server.app import application
+from labs_utils.hub_server.app import Activity, application
 from labs_utils.hub_server.limits import Limits
 from labs_utils.hub_server.store import DATABASE, Store
 from labs_utils.paths import home
 from labs_utils.storage import read_json, read_text, replace_file, update_json
 
 LEARNER = "learner"
+IDLE = 3600.0  # seconds without a request, after which a learner's own server stops; `start` starts it again
 _DETACHED = 0x00000208  # Windows: a process group of its own, without a console
 _RECORD, _LOCK, _TOKEN, _LOG = "server.json", "server.lock", "token", "server.log"
 
@@ -69,10 +72,10 @@ def environment(endpoint: str, token: str) -> dict[str, str]:
 
     `datasets` asks a viewer at "datasets-server." + host, which isn't there; NO_PROXY keeps that from a proxy, too.
     """
-    host = endpoint.partition("://")[2].rpartition(":")[0]
+    host = urlsplit(endpoint).hostname or ""
     direct = [one for one in os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")).split(",") if one]
     direct += [one for one in (host, "127.0.0.1", "localhost", f"datasets-server.{host}") if one not in direct]
-    return {
+    return _no_socks() | {
         "HF_ENDPOINT": endpoint,
         "HF_TOKEN": token,
         "HF_HUB_OFFLINE": "0",
@@ -85,6 +88,17 @@ def environment(endpoint: str, token: str) -> dict[str, str]:
         "NO_PROXY": ",".join(dict.fromkeys(direct)),
         "no_proxy": ",".join(dict.fromkeys(direct)),
     }
+
+
+def _no_socks() -> dict[str, str]:
+    """SOCKS proxies, switched off where httpx can't use them: it would fail on one before it looks at NO_PROXY.
+
+    Only the Hub is asked for anything, and the Hub needs no proxy.
+    """
+    if importlib.util.find_spec("socksio") is not None:
+        return {}
+    names = [name for kind in ("all", "http", "https") for name in (f"{kind}_proxy", f"{kind}_PROXY".upper())]
+    return {name: "" for name in names if os.environ.get(name, "").lower().startswith("socks")}
 
 
 @contextlib.contextmanager
@@ -153,8 +167,11 @@ def serve(
     port: int = 0,
     answers_any_host: bool = False,
     limits: Limits | None = None,
+    idle: float | None = None,
 ) -> None:
     """Serve a folder from this process until it is told to stop. Port 0 is the port of the last time, or a free one.
+
+    With `idle`, it also stops by itself after so many seconds without a request.
 
     Raises:
         WorkbookError: another process serves the folder, or the port can't be had.
@@ -169,8 +186,10 @@ def serve(
         shown = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
         record = {"port": listener.getsockname()[1], "host": shown, "running": True}
         update_json(folder / _RECORD, lambda known: known.update(record))
-        server = _server(application(store, answers_any_host))
-        threading.Thread(target=_leave_with, args=(folder, server), daemon=True).start()
+        app = application(store, answers_any_host)
+        server = _server(app)
+        leave = threading.Thread(target=_leave, args=(folder, server, app.state.activity, idle), daemon=True)
+        leave.start()
         server.run(sockets=[listener])
 
 
@@ -182,10 +201,10 @@ def _same_port(folder: Path, host: str) -> socket.socket:
         return _listen(host, 0)
 
 
-def _leave_with(folder: Path, server: uvicorn.Server) -> None:
-    """A server whose folder is gone, as after a test, has nothing left to serve."""
-    while (folder / _RECORD).is_file():
-        time.sleep(2)
+def _leave(folder: Path, server: uvicorn.Server, activity: Activity, idle: float | None) -> None:
+    """A server whose folder is gone, as after a test, has nothing left to serve; and one that nobody asks can rest."""
+    while (folder / _RECORD).is_file() and (idle is None or activity.idle < idle):
+        time.sleep(2 if idle is None else min(2, idle / 4))
     server.should_exit = True
 
 
@@ -267,4 +286,4 @@ def learner_token(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), idle=IDLE)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from labs_utils.hub_server import auth
+from labs_utils.hub_server import auth, repos
 from labs_utils.hub_server.store import Store
 
 
@@ -55,3 +55,19 @@ def test_a_reader_sees_one_moment(tmp_path):
         other.submit(auth.add_user, store.database, "ada").result()
         assert db.execute("SELECT COUNT(*) FROM users").fetchone()[0] == 0
     assert auth.users(store.database) == ["ada"]
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path):
+    """What was pushed before there were organisations and gates is there, and is its owner's."""
+    with sqlite3.connect(tmp_path / "hub.sqlite") as old:
+        old.execute("""CREATE TABLE repos (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, owner TEXT NOT NULL COLLATE NOCASE,
+            name TEXT NOT NULL COLLATE NOCASE, private INTEGER NOT NULL, sdk TEXT, created TEXT NOT NULL,
+            modified TEXT NOT NULL, about TEXT NOT NULL DEFAULT '{}', UNIQUE (kind, owner, name))""")
+        old.execute("INSERT INTO repos VALUES (7, 'model', 'ada', 'kept', 1, NULL, '', '', '{}')")
+    for _ in range(2):  # the second time there is nothing to do
+        store = Store(tmp_path)
+    with store.database.reading() as db:
+        row = db.execute("SELECT * FROM repos").fetchone()
+    assert (row["id"], row["name"], row["gated"]) == (7, "kept", "")
+    assert repos.owns(row, auth.Caller("ada", "write", "")) and not repos.owns(row, auth.Caller("ben", "write", ""))

@@ -1,5 +1,6 @@
 """lab.hub() and `labs hub`: one server per folder, found again, stopped, and no step that could reach the real Hub."""
 
+import http.client
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 from benchmarks.support.hub_client import Raw
 from labs_utils.errors import WorkbookError
-from labs_utils.hub_server import auth, repos, roster, server
+from labs_utils.hub_server import auth, commands, repos, roster, server
 from labs_utils.hub_server.errors import HubError
 from labs_utils.hub_server.store import Store
 from labs_utils.paths import ROOT
@@ -108,6 +109,111 @@ def test_a_server_leaves_when_its_folder_is_gone(home):
             break
     else:
         pytest.fail("the server still answers")
+
+
+def test_a_server_that_nobody_asks_stops_and_is_started_again(home):
+    """It waits for requests that take long, too."""
+    folder = home / "hub"
+    token = auth.add_user(Store(folder).database, "ada")
+    code = (
+        "import pathlib, sys; from labs_utils.hub_server.server import serve; serve(pathlib.Path(sys.argv[1]), idle=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, folder], cwd=ROOT)
+    try:
+        while not read_json(folder / "server.json").get("running"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        client = Raw(f"http://127.0.0.1:{read_json(folder / 'server.json')['port']}", token)
+        assert client.create("kept").status == 200
+        slow = http.client.HTTPConnection(client.connection.host, client.connection.port)
+        slow.putrequest("POST", "/api/models/ada/kept/commit/main")
+        for name, value in (("Authorization", f"Bearer {token}"), ("Content-Length", "500")):
+            slow.putheader(name, value)
+        slow.endheaders()
+        time.sleep(2.5)
+        assert Raw(f"http://127.0.0.1:{client.connection.port}").ask("GET", "/api/models").status == 200
+        slow.send(b"\n" * 500)
+        assert slow.getresponse().status == 400
+        process.wait(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert Raw(server.start(folder).endpoint, token).ask("GET", "/api/models/ada/kept").status == 200
+
+
+def test_a_learners_server_rests_after_an_hour_and_a_classs_does_not(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(server, "serve", lambda *arguments, **options: asked.append(options.get("idle")))
+    monkeypatch.setenv("LABS_HOME", str(tmp_path))
+    (tmp_path / "users.toml").write_text('[users]\nada = "write"\n')
+    commands.serve("127.0.0.1", 0, tmp_path / "users.toml")
+    assert asked == [None] and server.IDLE == 3600
+    started = next(
+        line for line in (ROOT / "labs_utils/hub_server/server.py").read_text().splitlines() if "sys.argv[1]" in line
+    )
+    assert "idle=IDLE" in started
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"])
+def test_a_socks_proxy_does_not_keep_the_clients_from_the_hub(home, name):
+    code = "import labs_utils as lab; lab.hub(); from huggingface_hub import whoami; print(whoami()['name'])"
+    done = python(code, home, **{name: "socks5://127.0.0.1:9"})
+    assert done.stdout == "learner\n", done.stderr[-2000:]
+
+
+def test_another_proxy_is_left_to_whom_it_serves(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    found = server.environment("http://127.0.0.1:8080", "token")
+    assert "HTTPS_PROXY" not in found and "127.0.0.1" in found["NO_PROXY"].split(",")
+    assert "hub.example" in server.environment("https://hub.example", "token")["NO_PROXY"].split(",")
+
+
+def test_a_guest_sees_a_learners_repositories_with_other_eyes(home):
+    code = """
+import labs_utils as lab
+hub = lab.hub()
+from huggingface_hub import HfApi
+HfApi().create_repo(f"{hub.user}/gated"), HfApi().create_repo(f"{hub.user}/private", private=True)
+HfApi().update_repo_settings(f"{hub.user}/gated", gated="manual")
+guest = HfApi(token=hub.guest("ben"))
+print(guest.whoami()["name"], guest.repo_exists("learner/gated"), guest.repo_exists("learner/private"))
+try: guest.auth_check("learner/gated")
+except Exception as error: print(type(error).__name__)
+try: hub.guest("no name")
+except Exception as error: print(type(error).__name__)
+"""
+    done = python(code, home)
+    assert done.stdout.splitlines() == ["ben True False", "GatedRepoError", "WorkbookError"], done.stderr[-2000:]
+
+
+def test_a_notebook_joins_the_hub_of_a_class(home):
+    code = """
+import labs_utils as lab
+hub = lab.hub()
+print(hub)
+from huggingface_hub import HfApi
+print(HfApi().whoami()["name"], HfApi().create_repo("class/homework").repo_id)
+try: hub.guest("ben")
+except Exception as error: print(error)
+"""
+    with server.serving(home / "class") as running:
+        tokens = roster.enrol(running.store.database, {"ada": "write"}, {"class": {"ada": "contributor"}})
+        named = {"LABS_HUB": running.endpoint + "/", "LABS_HUB_TOKEN": tokens["ada"]}
+        done = python(code, home, **named)
+        assert done.returncode == 0, done.stderr
+        first, second, third = done.stdout.splitlines()
+        assert first.startswith(f"The Hub of your class is at {running.endpoint}; you are 'ada'.")
+        assert second == "ada class/homework" and "no guests" in third
+        for change, words in (
+            ({"LABS_HUB_TOKEN": "hf_wrong"}, "does not know the token"),
+            ({"LABS_HUB_TOKEN": ""}, "Ask your teacher"),
+            ({"LABS_HUB": "http://127.0.0.1:9"}, "There is no Hub at http://127.0.0.1:9"),
+            ({"LABS_HUB": f"{running.endpoint}/elsewhere"}, "is this its address?"),
+            ({"LABS_HUB": "no address"}, "There is no Hub at no address"),
+        ):
+            told = python("import labs_utils as lab; lab.hub()", home, **named | change).stderr
+            assert words in told.splitlines()[-1], told[-2000:]
+    assert not (home / "hub").exists()  # the learner's own was not started
 
 
 def test_the_command_starts_and_stops(home):
@@ -214,6 +320,51 @@ def test_the_folder_of_a_running_server_is_not_renamed(home, old_folder):
     with server.serving(old_folder), pytest.raises(WorkbookError, match="runs already"):
         server.shared_folder()
     assert pushed(old_folder) == ["ada/homework"]
+
+
+def test_the_teacher_sees_what_everybody_pushed(home):
+    assert "no Hub for a class" in labs(home, "hub", "people").stderr
+    users = home / "users.toml"
+    names = '[users]\nada = "write"\nben = "write"\nteacher = "write"\n'
+    users.write_text(f'{names}[organisations.5b]\nadmins = ["teacher"]\nmembers = ["ada"]\n')
+    listed = roster.read(users)
+    store = Store(home / "hub_server")
+    tokens = roster.enrol(store.database, listed.users, listed.organisations)
+    ada = auth.caller(store.database, f"Bearer {tokens['ada']}")
+    with store.database.writing() as db:
+        repos.create(store, db, ada, "model", "5b", "homework", True, None)
+        repos.create(store, db, ada, "dataset", "ada", "own", False, None)
+    told = labs(home, "hub", "people").stdout.splitlines()
+    assert [line.partition(",")[0] for line in told] == [
+        "5b", "  teacher: nothing yet", "  ada: 2", "    datasets/ada/own", "    5b/homework",
+        "in no organisation", "  ben: nothing yet",
+    ]  # fmt: skip
+    assert "private" in told[4]
+
+
+def test_who_leaves_a_class_sees_it_no_more(tmp_path):
+    database, users = Store(tmp_path).database, {"ada": "write", "ben": "write"}
+    token = roster.enrol(database, users, {"class": {"ada": "admin", "ben": "contributor"}})["ben"]
+    assert auth.caller(database, f"Bearer {token}").organisations == {"class": "contributor"}
+    roster.enrol(database, users, {"class": {"ada": "admin"}})
+    assert auth.caller(database, f"Bearer {token}").organisations == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[organisations.c]\nmembers = ['ben']", "ben is in [organisations.c] and not in [users]"),
+        ("[organisations.ada]\nmembers = ['ada']", "needs a name of its own"),
+        ("[organisations.c]\nteachers = ['ada']", "and no more"),
+        ("[organisations.c]\nmembers = 'ada'", "and no more"),
+        ("[organisations]\nc = 3", "and no more"),
+    ],
+)
+def test_a_class_that_is_none_says_what_it_should_be(tmp_path, text, words):
+    (tmp_path / "users.toml").write_text(f"[users]\nada = 'write'\n{text}\n")
+    with pytest.raises(WorkbookError) as caught:
+        roster.read(tmp_path / "users.toml")
+    assert words in str(caught.value)
 
 
 def test_a_list_of_users_may_begin_with_windows_byte_order_mark(tmp_path):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmarks.support.hub_client import Raw, file, lfs_file
-from labs_utils.hub_server import auth, server
+from labs_utils.hub_server import auth, roster, server
 
 CARD = """---
 license: cc0-1.0
@@ -107,6 +107,36 @@ def test_what_is_not_there_or_private_is_a_page_that_says_so(browser, path):
         assert browser.ask("GET", path).status == 404
     else:
         assert "Not here" in page(browser, path, 404)
+
+
+def test_a_person_has_a_page_and_a_class_one_with_everybody_on_it(browser, hub):
+    people = {"ada": "write", "cleo": "write"}
+    roster.enrol(hub.store.database, people, {"class": {"ada": "admin", "cleo": "contributor"}})
+    cleo = Raw(hub.endpoint, auth.add_user(hub.store.database, "cleo"))
+    for name, private in (("homework", "public"), ("draft", "private")):
+        wish = {"name": name, "organization": "class", "type": "model", "visibility": private}
+        assert cleo.ask("POST", "/api/repos/create", wish).status == 200
+    shown = page(browser, "/class")
+    assert 'href="/class/homework"' in shown and "draft" not in shown
+    assert shown.index('href="/ada"') < shown.index('href="/ada/m"') < shown.index('href="/cleo"')
+    shown = page(browser, "/ada")
+    assert 'href="/ada/m"' in shown and 'href="/datasets/ada/d"' in shown and "secret" not in shown
+    assert browser.ask("GET", "/nobody").json["error"]  # a client that means another server
+    got = browser.ask("GET", "/nobody", Accept="text/html,*/*")
+    assert got.status == 404 and b"no user and no organisation" in got.body
+
+
+def test_a_gated_repository_shows_its_card_and_names_and_no_content(browser, hub):
+    ada = Raw(hub.endpoint, auth.add_user(hub.store.database, "ada"))
+    ada.create("gated")
+    ada.commit("ada/gated", file("README.md", CARD.encode()), file("w.txt", b"the content"))
+    assert ada.ask("PUT", "/api/models/ada/gated/settings", {"gated": "manual"}).status == 200
+    assert "ask-access" in page(browser, "/ada/gated") and "First model" in page(browser, "/ada/gated")
+    assert "w.txt" in page(browser, "/ada/gated/tree/main")
+    head = browser.ask("GET", "/api/models/ada/gated").json["sha"]
+    for path in ("blob/main/w.txt", f"commit/{head}"):
+        shown = page(browser, f"/ada/gated/{path}", 401)
+        assert "Gated" in shown and "the content" not in shown
 
 
 def test_a_client_is_still_answered_in_its_own_form(browser):

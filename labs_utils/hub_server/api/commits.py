@@ -49,7 +49,7 @@ class Draft:
         try:
             key, value = (item := json.loads(line))["key"], item["value"]
         except (ValueError, RecursionError, KeyError, TypeError):
-            raise bad_request('A line of the commit is not of the form {"key": …, "value": …}.') from None
+            raise bad_request('A line of the commit is not of the form {"key": ..., "value": ...}.') from None
         if not isinstance(key, str) or key not in _READERS or not isinstance(value, dict):
             raise bad_request(f"A commit has no operation {str(key)[:100]!r}.")
         if len(self.changes) >= self.store.limits.operations:
@@ -117,7 +117,7 @@ class Draft:
             ref, num = self._ref(db)
             head = history.resolve(db, repo, ref)
             if self.parent is not None and not head.startswith(self.parent):
-                raise HubError(412, "A commit has happened since. Please refresh and try again.")
+                raise HubError(412, "The branch was updated since you opened this page. Please refresh and try again.")
             changes = [self._checked(db, one) for one in self.changes]
             new = history.applied(history.files(self.store, db, repo, head), changes)
             made = history.commit(self.store, db, repo, ref, head, new, author, self.title, self.description)

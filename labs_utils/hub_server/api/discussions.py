@@ -73,6 +73,7 @@ def details(call: Call) -> Response:
         shown["changes"] = {"base": row["target"], "mergeCommitId": row["merged"]}
         shown["filesWithConflicts"] = [] if is_merged else discussions.conflicts(store, db, repo["id"], row)
         if call.flag("diff"):
+            call.must_read()
             shown["diff"] = discussions.diff(store, db, repo["id"], row)
     return JSONResponse(shown)
 
@@ -158,6 +159,22 @@ def merge(call: Call) -> Response:
     return JSONResponse({"mergeCommitId": made})
 
 
+def update(call: Call) -> Response:
+    """Bring what happened in the target since into a pull request; its author can, and the owner.
+
+    On the Hub that is a merge in a clone of the repository: https://huggingface.co/docs/hub/repositories-pull-requests-discussions
+    """
+    caller, row = _thread(call)
+    discussions.check_may_manage(call.repo, row, caller)
+    if not row["is_pull_request"]:
+        raise bad_request(f"Discussion {row['num']} is no pull request.")
+    prefer = call.text("prefer") if call.body else ""
+    if prefer not in ("", "proposal"):
+        raise bad_request("prefer can be 'proposal'; without it, conflicts are told and nothing happens.")
+    made = discussions.update(call.store, call.db, row["repo"], row, caller.name, prefer == "proposal")
+    return JSONResponse({"commitOid": made})
+
+
 def edit(call: Call) -> Response:
     """Change one's own comment.
 
@@ -208,6 +225,7 @@ routes = [
     Route(f"{_ALL}/{{num}}/title", writes(rename), methods=["POST"]),
     Route(f"{_ALL}/{{num}}/status", writes(status), methods=["POST"]),
     Route(f"{_ALL}/{{num}}/merge", writes(merge), methods=["POST"]),
+    Route(f"{_ALL}/{{num}}/update", writes(update), methods=["POST"]),
     Route(f"{_ALL}/{{num}}/comment/{{comment}}/edit", writes(edit), methods=["POST"]),
     Route(f"{_ALL}/{{num}}/comment/{{comment}}/hide", writes(hide), methods=["POST"]),
 ]

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 import sqlite3
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from labs_utils.hub_server import history
+from labs_utils.hub_server import gates, history
 from labs_utils.hub_server.calls import Call, next_page, reads
 from labs_utils.hub_server.errors import entry_not_found
 
@@ -100,9 +101,10 @@ def paths_info(call: Call) -> Response:
     expand = str(asked.get("expand", [""])[0]).lower() in ("1", "true")
     listed: list[tuple] = []
     for path in dict.fromkeys(str(one).strip("/") for one in asked.get("paths", [])):
-        if path in files:
-            listed.append((path, files[path]))
-        elif inside := {name: entry for name, entry in files.items() if name.startswith(f"{path}/")}:
+        stored = unicodedata.normalize("NFC", path)  # as it was committed; the answer names it as it was asked for
+        if stored in files:
+            listed.append((path, files[stored]))
+        elif inside := {name: entry for name, entry in files.items() if name.startswith(f"{stored}/")}:
             listed.append((path, inside))
     shown = _shown(call, listed, expand)
     for item in shown:
@@ -116,6 +118,8 @@ class Content:
 
     def __init__(self, call: Call):
         path = call.path
+        if not gates.is_free(path):
+            call.must_read()
         if path not in call.files:
             raise entry_not_found(path, call.commit)
         self.entry, self.size = call.files[path], call.files[path].size

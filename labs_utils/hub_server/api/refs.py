@@ -39,6 +39,7 @@ def commits(call: Call) -> Response:
     size, offset = call.number("limit", 1000, 1000) or 1000, call.number("cursor", 0, 10**9)
     rows = history.log(call.db, call.repo["id"], call.commit, size + 1, offset)
     headers = link(call, offset + size) if len(rows) > size else {}
+    headers["X-Total-Count"] = str(history.count(call.db, call.repo["id"], call.commit))
     as_html = "formatted" in call.request.query_params.getlist("expand[]")
     return JSONResponse([_commit(row, as_html) for row in rows[:size]], headers=headers)
 
@@ -72,6 +73,7 @@ def add_tag(call: Call) -> Response:
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.create_tag
     """
     call.must_change()
+    history.resolve(call.db, call.repo["id"], call.part("ref"))  # what is asked first, is told first
     name = ref_name(call.text("tag"))
     return _add_ref(call, history.TAGS + name, call.part("ref"))
 
@@ -80,7 +82,7 @@ def _add_ref(call: Call, ref: str, start: str) -> Response:
     db, repo, most = call.db, call.repo, call.store.limits.refs
     commit = history.resolve(db, repo["id"], start)
     if db.execute("SELECT 1 FROM refs WHERE repo = ? AND name = ?", (repo["id"], ref)).fetchone():
-        raise HubError(409, f"Reference already exists: {ref}")
+        raise HubError(409, f"Reference {ref} already exists")
     if db.execute("SELECT COUNT(*) FROM refs WHERE repo = ?", (repo["id"],)).fetchone()[0] >= most:
         raise too_large(f"{full_name(repo)} has {most:,} branches and tags, as many as are allowed.")
     history.move(db, repo["id"], ref, commit)
@@ -94,7 +96,7 @@ def delete_branch(call: Call) -> Response:
     """
     call.must_change()
     if call.part("ref") == "main":
-        raise HubError(403, f"The branch main of {full_name(call.repo)} can't be deleted.")
+        raise HubError(403, f"Cannot delete refs/heads/main: {full_name(call.repo)} needs this branch")
     return _delete_ref(call, history.HEADS)
 
 
@@ -115,7 +117,7 @@ def _delete_ref(call: Call, prefix: str) -> Response:
 
 
 def squash(call: Call) -> Response:
-    """Make the history of a branch one commit.
+    """Make the history of a branch, or of a pull request, one commit.
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.super_squash_history
     """

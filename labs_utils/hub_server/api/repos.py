@@ -1,4 +1,4 @@
-"""Routes about repositories as a whole: who am I, create, delete, rename, settings, information, lists, names."""
+"""Routes about repositories as a whole: create, duplicate, delete, rename, settings, information, lists."""
 
 import json
 import sqlite3
@@ -13,48 +13,6 @@ from labs_utils.hub_server.names import KINDS
 from labs_utils.hub_server.repos import address, full_name
 
 _SORTS = {"lastModified": "modified", "createdAt": "created", "likes": None, "downloads": None, "trendingScore": None}
-
-
-def whoami(call: Call) -> Response:
-    """Who the token stands for, and what it may do.
-
-    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.whoami
-    """
-    if call.caller is None:
-        raise HubError(401, "Invalid username or password.")
-    me = call.caller
-    token = {"displayName": "hub server", "role": me.role, "createdAt": me.created}
-    return JSONResponse(
-        {
-            "type": "user",
-            "id": me.name,
-            "name": me.name,
-            "fullname": me.name,
-            "email": None,
-            "emailVerified": False,
-            "canPay": False,
-            "isPro": False,
-            "avatarUrl": "",
-            "orgs": [],
-            "auth": {"type": "access_token", "accessToken": token},
-        }
-    )
-
-
-def user(call: Call) -> Response:
-    """What is public about a user.
-
-    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.get_user_overview
-    """
-    name = call.part("user")
-    row = call.db.execute("SELECT name FROM users WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        raise HubError(404, "This user does not exist")
-    counts = {}
-    for kinds, kind in KINDS.items():
-        owners = [repo["owner"].lower() for repo in repos.visible(call.db, kind, call.caller)]
-        counts[f"num{kinds.capitalize()}"] = owners.count(name.lower())
-    return JSONResponse({"user": row["name"], "fullname": row["name"], "avatarUrl": "", "isPro": False, **counts})
 
 
 def create(call: Call) -> Response:
@@ -100,6 +58,23 @@ def delete(call: Call) -> Response:
     return PlainTextResponse("OK")
 
 
+def duplicate(call: Call) -> Response:
+    """Make a repository of one's own with the files and the history of another one.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.duplicate_repo
+    """
+    call.must_read()
+    caller = repos.check_write_token(call.caller)
+    owner, _, name = call.text("repository").partition("/")
+    private = {"private": True, "public": False}.get(call.text("visibility"), bool(call.repo["private"]))
+    try:
+        repo = repos.duplicate(call.store, call.db, caller, call.repo, owner, name, private)
+    except RepoExists as error:
+        error.body = _created(call, error.repo)
+        raise
+    return JSONResponse(_created(call, repo) | {"filesCopyPending": False})
+
+
 def move(call: Call) -> Response:
     """Give a repository another name.
 
@@ -115,19 +90,27 @@ def move(call: Call) -> Response:
 
 
 def settings(call: Call) -> Response:
-    """Make a repository private or public.
+    """Make a repository private or public, or gated: "auto" lets in who asks, "manual" waits for a decision.
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.update_repo_settings
     """
     call.must_change()
-    wish = call.json
-    if wish.get("gated"):
-        raise bad_request("This server has no gated repositories; make the repository private instead.")
-    private = {"private": True, "public": False}.get(call.text("visibility"), wish.get("private"))
-    if not isinstance(private, bool):
-        raise bad_request("visibility can be 'public' or 'private'.")
-    call.db.execute("UPDATE repos SET private = ? WHERE id = ?", (private, call.repo["id"]))
-    return JSONResponse({"private": private})
+    chosen: dict[str, bool | str] = {}
+    if "private" in call.json or "visibility" in call.json:
+        private = {"private": True, "public": False}.get(call.text("visibility"), call.json.get("private"))
+        if not isinstance(private, bool):
+            raise bad_request("visibility can be 'public' or 'private'.")
+        call.db.execute("UPDATE repos SET private = ? WHERE id = ?", (private, call.repo["id"]))
+        chosen["private"] = private
+    if "gated" in call.json:
+        gated = call.json["gated"]
+        if gated is not False and gated not in ("auto", "manual"):
+            raise bad_request("gated can be 'auto', 'manual' or false.")
+        call.db.execute("UPDATE repos SET gated = ? WHERE id = ?", (gated or "", call.repo["id"]))
+        chosen["gated"] = gated
+    if not chosen:
+        raise bad_request("There is nothing to change: give visibility or gated.")
+    return JSONResponse(chosen)
 
 
 def may_read(call: Call) -> Response:
@@ -135,7 +118,7 @@ def may_read(call: Call) -> Response:
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.auth_check
     """
-    call.must_see()
+    call.must_read()
     return JSONResponse({"ok": True})
 
 
@@ -155,7 +138,7 @@ def info(call: Call) -> Response:
     """
     repo, files = call.repo, call.files
     described = _described(repo) if call.revision == "main" else cards.about(call.store, repo["kind"], files)
-    shown = _summary(repo, described, call.commit) | {
+    shown = _summary(repo, described, call.commit, repos.likes(call.db, repo["id"])) | {
         "siblings": [_sibling(path, entry, call.flag("blobs")) for path, entry in files.items()],
         "usedStorage": sum({entry.sha256: entry.size for entry in files.values()}.values()),
         "spaces": [],
@@ -168,7 +151,7 @@ def _described(repo: sqlite3.Row) -> dict:
     return json.loads(repo["about"])
 
 
-def _summary(repo: sqlite3.Row, described: dict, commit: str) -> dict:
+def _summary(repo: sqlite3.Row, described: dict, commit: str, likes: int) -> dict:
     shown = {
         "_id": f"{repo['id']:024x}",
         "id": full_name(repo),
@@ -177,10 +160,10 @@ def _summary(repo: sqlite3.Row, described: dict, commit: str) -> dict:
         "lastModified": milliseconds(repo["modified"]),
         "createdAt": milliseconds(repo["created"]),
         "private": bool(repo["private"]),
-        "gated": False,
+        "gated": repo["gated"] or False,
         "disabled": False,
         "downloads": 0,
-        "likes": 0,
+        "likes": likes,
         "tags": described.get("tags", []),
     }
     if repo["kind"] == "model":
@@ -240,7 +223,7 @@ def _matches(call: Call, repo: sqlite3.Row, described: dict) -> bool:
         and (not author or author.lower() == repo["owner"].lower())
         and (not task or task == described.get("pipeline_tag"))
         and all(tag in tags for given in query.getlist("filter") for tag in given.split(",") if tag)
-        and not call.flag("gated")
+        and (not call.query("gated") or call.flag("gated") == bool(repo["gated"]))
     )
 
 
@@ -248,14 +231,18 @@ def _sort(call: Call, found: list) -> None:
     wish = call.query("sort", "trendingScore")
     if wish not in _SORTS:
         raise bad_request(f"Lists can be sorted by {', '.join(_SORTS)}; not by {wish[:100]!r}.")
-    # Downloads and likes are not counted here: those orders fall back on what changed last.
+    # Downloads are not counted here: those orders fall back on what changed last.
     column = _SORTS[wish] or "modified"
-    found.sort(key=lambda one: (one[0][column], one[0]["id"]), reverse=call.query("direction") != "1")
+    is_by_likes = wish == "likes"
+    found.sort(
+        key=lambda one: (repos.likes(call.db, one[0]["id"]) if is_by_likes else 0, one[0][column], one[0]["id"]),
+        reverse=call.query("direction") != "1",
+    )
 
 
 def _listed(call: Call, repo: sqlite3.Row, described: dict) -> dict:
     commit = history.resolve(call.db, repo["id"], "main")
-    shown = _summary(repo, described, commit)
+    shown = _summary(repo, described, commit, repos.likes(call.db, repo["id"]))
     expanded = call.request.query_params.getlist("expand")
     if call.flag("full") or "siblings" in expanded:
         files = history.files(call.store, call.db, repo["id"], commit)
@@ -267,31 +254,6 @@ def _listed(call: Call, repo: sqlite3.Row, described: dict) -> dict:
     return _expanded(shown, call)
 
 
-def my_repos(call: Call) -> Response:
-    """What the caller stores, repository by repository.
-
-    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_user_repos
-    """
-    if call.caller is None:
-        raise HubError(401, "Log in first: this needs a token.")
-    question = """SELECT repos.*, COALESCE(SUM(size), 0) AS bytes FROM repos
-        LEFT JOIN holdings ON holdings.repo = repos.id WHERE owner = ? GROUP BY repos.id ORDER BY bytes DESC"""
-    rows = call.db.execute(question, (call.caller.name,)).fetchall()
-    page, headers = next_page(call, rows, 100, call.number("cursor", 0, 10**9))
-    return JSONResponse([_stored(call, row) for row in page], headers=headers)
-
-
-def _stored(call: Call, row: sqlite3.Row) -> dict:
-    return {
-        "id": full_name(row),
-        "type": row["kind"],
-        "updatedAt": milliseconds(row["modified"]),
-        "visibility": "private" if row["private"] else "public",
-        "storage": row["bytes"],
-        "storagePercent": row["bytes"] / call.store.limits.quota,
-    }
-
-
 def validate_yaml(call: Call) -> Response:
     """Errors and warnings about a card, before it is committed.
 
@@ -300,7 +262,7 @@ def validate_yaml(call: Call) -> Response:
     content = call.json.get("content", "")
     if not isinstance(content, str):
         raise bad_request("content is not a string.")
-    errors, warnings = cards.problems(content)
+    errors, warnings = cards.problems(content, call.text("repoType", "model"))
     answer = {name: [{"message": one} for one in found] for name, found in (("errors", errors), ("warnings", warnings))}
     return JSONResponse(answer, 400 if errors else 200)
 
@@ -325,12 +287,17 @@ def anything_else(call: Call) -> Response:
     raise no_route(call.request)
 
 
+def no_webhooks(call: Call) -> Response:
+    """Webhooks would let this server send requests to addresses that a user gives; it sends none.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.create_webhook
+    """
+    raise HubError(404, "This server has no webhooks: it answers requests, and sends none. The Hub has them.")
+
+
 _REPO = "/api/{kinds}/{owner}/{name}"
 
 routes = [
-    Route("/api/whoami-v2", reads(whoami)),
-    Route("/api/users/{user}/overview", reads(user)),
-    Route("/api/settings/repositories", reads(my_repos)),
     Route("/api/repos/create", writes(create), methods=["POST"]),
     Route("/api/repos/delete", writes(delete), methods=["DELETE"]),
     Route("/api/repos/move", writes(move), methods=["POST"]),
@@ -338,13 +305,16 @@ routes = [
     Route("/api/{kinds}", reads(listing)),
     Route(_REPO, reads(info)),
     Route(f"{_REPO}/revision/{{revision:path}}", reads(info)),
+    Route(f"{_REPO}/duplicate", writes(duplicate), methods=["POST"]),
     Route(f"{_REPO}/settings", writes(settings), methods=["PUT"]),
     Route(f"{_REPO}/auth-check", reads(may_read)),
     Route(f"{_REPO}/auth-check/write", reads(may_write)),
 ]
 
 last_routes = [
+    Route("/api/settings/webhooks{rest:path}", reads(no_webhooks), methods=["GET", "POST", "DELETE"]),
     Route("/api/{kinds}/{name}", reads(of_one_word)),
     Route("/{name}/resolve/{rest:path}", reads(of_one_word)),
-    Route(f"{_REPO}/{{rest:path}}", reads(anything_else)),
+    Route(_REPO, reads(anything_else), methods=["POST", "PUT", "PATCH", "DELETE"]),
+    Route(f"{_REPO}/{{rest:path}}", reads(anything_else), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
 ]

@@ -1,16 +1,14 @@
 """Routes by which content arrives: how to send a file, LFS uploads streamed to the disk, and what was uploaded."""
 
 import asyncio
-import fnmatch
 import hmac
 import sqlite3
 import time
-from collections.abc import Callable
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from labs_utils.hub_server import history, repos
@@ -18,6 +16,7 @@ from labs_utils.hub_server.auth import Caller
 from labs_utils.hub_server.blobs import Incoming
 from labs_utils.hub_server.calls import Call, next_page, reads, writes
 from labs_utils.hub_server.errors import HubError, bad_request, too_large
+from labs_utils.hub_server.ignoring import GitIgnore
 from labs_utils.hub_server.names import KINDS, SHA256, file_path
 from labs_utils.hub_server.store import Store
 
@@ -33,12 +32,12 @@ def preupload(call: Call) -> Response:
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.create_commit
     """
     check_contributor(call)
-    files, is_ignored = call.files, _gitignore(call)
+    files, ignore = call.files, _gitignore(call)
     answers = []
     for one in _objects(call, "files"):
         path = file_path(one.get("path"))
         mode = "lfs" if _goes_as_lfs(path, one) else "regular"
-        shown = {"path": one["path"], "uploadMode": mode, "shouldIgnore": is_ignored(path)}
+        shown = {"path": one["path"], "uploadMode": mode, "shouldIgnore": ignore.leaves_out(path)}
         answers.append(shown | ({"oid": files[path].etag} if path in files else {}))
     return JSONResponse({"files": answers, "commitOid": call.commit})
 
@@ -72,20 +71,12 @@ def _goes_as_lfs(path: str, described: dict) -> bool:
     return suffix in repos.BINARY_SUFFIXES or is_long or is_binary
 
 
-def _gitignore(call: Call) -> Callable[[str], bool]:
-    """Whether a .gitignore that is part of the upload leaves a path out. Plain patterns only: no `!`, no `**`."""
-    text = call.text("gitIgnore")
-    lines = [line.strip() for line in text.splitlines()]
-    patterns = [line.strip("/") for line in lines if line and not line.startswith(("#", "!"))]
-
-    def is_ignored(path: str) -> bool:
-        parts = path.split("/")
-        return any(
-            fnmatch.fnmatchcase(path, pattern) or any(fnmatch.fnmatchcase(part, pattern) for part in parts)
-            for pattern in patterns
-        )
-
-    return is_ignored
+def _gitignore(call: Call) -> GitIgnore:
+    """The .gitignore that is part of the upload, or else the committed one."""
+    text, committed = call.text("gitIgnore"), call.files.get(".gitignore")
+    if not text and committed is not None and committed.size <= call.store.limits.text:
+        text = call.store.blobs.path(committed.sha256).read_text(encoding="utf-8", errors="replace")
+    return GitIgnore(text)
 
 
 def batch(call: Call) -> Response:
@@ -93,9 +84,9 @@ def batch(call: Call) -> Response:
 
     Specification: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
     """
+    repo = call.repo
     if call.json.get("operation") != "upload":
         raise bad_request("Only uploads are served by the LFS batch; download from /resolve/.")
-    repo = call.repo
     repos.check_write_token(call.caller)  # it may be for a pull request; the commit asks who may commit where
     answers, more = [], 0
     for one in _objects(call, "objects"):
@@ -203,29 +194,47 @@ def verify(call: Call) -> Response:
 
 
 def uploaded(call: Call) -> Response:
-    """The LFS files in the newest commits of all branches and tags.
+    """The LFS files of all branches, tags and pull requests, and of what came before; each content once.
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_lfs_files
     """
-    repo = call.repo
+    repo, seen = call.repo, set()
     found: dict[str, dict] = {}
     for ref in _refs(call):
-        for path, entry in call.files_of(ref["commit_id"]).items():
-            if entry.is_lfs:
-                found.setdefault(entry.sha256, _uploaded(repo, ref["name"], path, entry))
+        for commit in history.log(call.db, repo["id"], ref["commit_id"], 10**9, 0):
+            if commit["id"] in seen:
+                break
+            seen.add(commit["id"])
+            for path, entry in call.files_of(commit["id"]).items():
+                if entry.is_lfs:
+                    one = found.setdefault(entry.sha256, _uploaded(ref["name"], path, entry))
+                    one["pushedAt"] = f"{commit['date'][:23]}Z"
     page, headers = next_page(call, list(found.values()), 1000, call.number("cursor", 0, 10**9))
     return JSONResponse(page, headers=headers)
 
 
-def _uploaded(repo: sqlite3.Row, ref: str, path: str, entry: history.Entry) -> dict:
-    return {
-        "fileOid": entry.sha256,
-        "filename": path,
-        "oid": entry.sha256,
-        "pushedAt": f"{repo['modified'][:23]}Z",
-        "ref": ref,
-        "size": entry.size,
-    }
+def _uploaded(ref: str, path: str, entry: history.Entry) -> dict:
+    return {"fileOid": entry.sha256, "filename": path, "oid": entry.sha256, "ref": ref, "size": entry.size}
+
+
+def delete(call: Call) -> Response:
+    """Delete LFS files for good: from every commit, and from the disk.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.permanently_delete_lfs_files
+    """
+    call.must_change()
+    wish = call.json.get("deletions")
+    if not isinstance(wish, dict):
+        raise bad_request("deletions is not an object.")
+    names = wish.get("sha")
+    if not isinstance(names, list) or not all(isinstance(one, str) and SHA256.fullmatch(one) for one in names):
+        raise bad_request("deletions.sha is not a list of sha256 in hexadecimal.")
+    if wish.get("rewriteHistory") is False:
+        raise bad_request("rewriteHistory=False would leave files that nobody can read; this server always rewrites.")
+    unneeded = history.without_content(call.store, call.db, call.repo["id"], set(names))
+    repos.describe(call.store, call.db, call.repo["id"])
+    call.afterwards(lambda: call.store.sweep(unneeded))
+    return JSONResponse({"success": True})
 
 
 def duplicate(call: Call) -> Response:
@@ -233,7 +242,7 @@ def duplicate(call: Call) -> Response:
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.CommitOperationCopy
     """
-    call.must_see()
+    call.must_read()
     target = call.json.get("target")
     if not isinstance(target, dict) or target.get("type") not in KINDS.values():
         raise bad_request("target is not a repository.")
@@ -252,6 +261,15 @@ def duplicate(call: Call) -> Response:
     return JSONResponse({"success": [], "failed": failed})
 
 
+def no_xet(call: Call) -> Response:
+    """A client that has Xet switched on asks here, and shows nothing of the answer but its address: it says what to do.
+
+    Client: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables#hfhubdisablexet
+    """
+    call.must_see()
+    return RedirectResponse("/this-hub-has-no-xet,set-HF_HUB_DISABLE_XET=1-before-the-first-import", 307)
+
+
 def _refs(call: Call) -> list[sqlite3.Row]:
     return call.db.execute("SELECT * FROM refs WHERE repo = ? ORDER BY name", (call.repo["id"],)).fetchall()
 
@@ -262,7 +280,9 @@ _GIT = "/{owner}/{name}.git/info/lfs/objects"
 routes = [
     Route(f"{_REPO}/preupload/{{revision}}", reads(preupload), methods=["POST"]),
     Route(f"{_REPO}/lfs-files", reads(uploaded)),
+    Route(f"{_REPO}/lfs-files/batch", writes(delete), methods=["POST"]),
     Route(f"{_REPO}/lfs-files/duplicate", writes(duplicate), methods=["POST"]),
+    Route(f"{_REPO}/xet-write-token/{{revision:path}}", reads(no_xet)),
     Route("/lfs/{oid}", upload, methods=["PUT"]),
     *(Route(f"{start}{_GIT}/batch", reads(batch), methods=["POST"]) for start in ("/{kinds}", "")),
     *(Route(f"{start}{_GIT}/verify", reads(verify), methods=["POST"]) for start in ("/{kinds}", "")),

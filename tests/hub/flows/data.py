@@ -1,6 +1,8 @@
 """datasets: pushed with splits and configurations, loaded, streamed."""
 
+import os
 import socket
+from pathlib import Path
 
 _RESOLVED: set[str] = set()
 _getaddrinfo = socket.getaddrinfo
@@ -13,7 +15,10 @@ def _watched(host, *arguments, **options):
 
 socket.getaddrinfo = _watched  # before any client is imported
 
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
 from datasets import Dataset, DatasetDict, get_dataset_config_names, load_dataset  # noqa: E402
+from huggingface_hub import HfFileSystem  # noqa: E402
 
 from tests.hub.flows import ada, run  # noqa: E402
 
@@ -40,6 +45,25 @@ def flow_another_configuration_in_shards():
 def flow_streaming():
     rows = load_dataset("ada/data", "second", split="train", streaming=True)
     assert [row["text"] for row in rows] == PARTS["train"]["text"][:]
+
+
+def flow_streaming_a_large_file():
+    """50 MB of Parquet: the first rows and the last ones, without the file as a whole."""
+    schema = pa.schema([("number", pa.int64()), ("noise", pa.binary())])
+    path = Path(os.environ["FLOW_FOLDER"]) / "large.parquet"
+    with pq.ParquetWriter(path, schema, compression="none") as writer:
+        for group in range(50):
+            numbers = list(range(10 * group, 10 * group + 10))
+            writer.write_table(pa.table({"number": numbers, "noise": [os.urandom(100_000) for _ in numbers]}, schema))
+    assert path.stat().st_size > 50_000_000
+    ada().create_repo("ada/large", repo_type="dataset")
+    ada().upload_file(repo_id="ada/large", repo_type="dataset", path_in_repo="train.parquet", path_or_fileobj=path)
+    rows = load_dataset("ada/large", split="train", streaming=True)
+    assert [row["number"] for row in rows.take(25)] == list(range(25))
+    assert [row["number"] for row in rows.skip(490)] == list(range(490, 500))
+    with HfFileSystem(token=ada().token).open("datasets/ada/large/train.parquet", "rb") as file:
+        last = pq.ParquetFile(file).read_row_group(49)
+    assert last["number"].to_pylist() == list(range(490, 500))
 
 
 def flow_another_split():

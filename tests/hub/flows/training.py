@@ -75,8 +75,8 @@ def flow_trainer_pushes_at_the_end():
 
 
 def flow_trainer_pushes_every_save():
-    # The Trainer pushes from a thread while it trains on: a save that is overwritten during its push is refused, for what
-    # arrives is not what was announced. The last one has the time it needs.
+    # The Trainer pushes from a thread while it trains on: a save that is overwritten during its push is refused, for
+    # what arrives isn't what was announced. The last one has the time it needs.
     _, titles = trained("every_save")
     assert any("in progress, step" in title for title in titles)
 
