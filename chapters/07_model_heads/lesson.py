@@ -45,7 +45,7 @@ type(body).__name__, f"{body.num_parameters():,} parameters, width {body.config.
 # <!-- T120 -->
 # Many tutorials list the suffixes: `*Model`, `*ForCausalLM`, `*ForMaskedLM`, `*ForSeq2SeqLM`, `*ForMultipleChoice`,
 # `*ForQuestionAnswering`, `*ForSequenceClassification`, `*ForTokenClassification`, and three dots. What do the dots
-# hide? The library keeps one table for each head: from a model type such as `bert` to the class that carries the head.
+# hide? The library keeps a table for each head: from a model type such as `bert` to the class that carries the head.
 # Before you run this: for which head will the most kinds of models have a class, and how many does BERT have?
 
 # %%
@@ -67,14 +67,15 @@ import matplotlib.pyplot as plt
 most = kinds.tail(20)
 figure, axes = plt.subplots(figsize=(7.6, 4.8))
 axes.barh(most.index, most, color=["#0072B2" if head in of_bert else "#BBBBBB" for head in most.index])
-axes.set(xlabel="model types that have a class with this head")
+axes.set(xlabel="model types in this table")
 axes.grid(axis="y", visible=False)
-axes.set_title("Most of the long bars are heads for text (blue: BERT has this head)");
+axes.set_title("Most of the long bars are heads for text (blue: BERT is in it)");
 
 # %% [markdown]
-# Each bar is one head, the twenty most common of all; the blue bars are heads for text, most of the grey ones are for
-# images and speech. In BERT's column most names follow the rule *model + `For` + head*. One doesn't: `BertLMHeadModel`
-# is the causal language model. Before you run this: how many classes in the whole library end in `ForSeq2SeqLM`?
+# Each bar is one table, the twenty longest of all; most of the grey ones are for images and speech. (`IMAGE`,
+# `BACKBONE` and `TEXT_ENCODING` are no heads: these tables name bodies.) In BERT's column all but two names follow the
+# rule *model + `For` + head*: `BertModel`, the bare body, and `BertLMHeadModel`, the causal language model. Before you
+# run this: how many classes in all these tables end in `ForSeq2SeqLM`?
 
 # %%
 from collections import Counter
@@ -91,7 +92,6 @@ for head in ("SEQ_TO_SEQ_CAUSAL_LM", "CAUSAL_LM"):
 # %% [markdown]
 # None. `AutoModelForSeq2SeqLM` exists, but behind it stand classes that end in `ForConditionalGeneration`, and some
 # with names of their own, such as `MarianMTModel`. The suffix is a good habit, not a law: the tables know better.
-# (`TEXT_ENCODING` is the one entry of BERT's that is no head: it names the bare body.)
 #
 # <!-- T318 -->
 # One more sentence that goes round: GPT is a *causal language model*, and that is something else than *text
@@ -106,7 +106,7 @@ for name in ("GPT2LMHeadModel", "MarianMTModel", "BertForMaskedLM"):
     print(f"{name:16} can generate: {getattr(transformers, name).can_generate()}")
 
 # %% [markdown]
-# `AutoModelForCausalLM`, and with GPT-2 it is GPT-2's only language-model head. One is the **head**, the other the
+# `AutoModelForCausalLM`, and with GPT-2 that is GPT-2 with its language-model head. One is the **head**, the other the
 # **task** that it serves. An encoder with a decoder can generate, too; that GPT has only a decoder is no difference
 # between the two words.
 #
@@ -114,7 +114,7 @@ for name in ("GPT2LMHeadModel", "MarianMTModel", "BertForMaskedLM"):
 # Write `split_name(class_name)`. A name is either *model + `For` + head* or *model + `Model`*. Return a tuple of the
 # model's part and the head's part; without a head, the second is `None`. For example, `"BertForTokenClassification"`
 # gives `("Bert", "TokenClassification")` and `"BertModel"` gives `("Bert", None)`. Some models have *For* or *for* in
-# their own name, such as `RoFormer` and `Longformer`; no head has.
+# their own name, such as `RoFormer` and `Longformer`; no head has a capital *For*.
 
 # %% tags=["exercise"]
 def split_name(class_name: str) -> tuple[str, str | None]:
@@ -162,23 +162,24 @@ rows = {}
 for name, model in heads.items():
     with torch.inference_mode():
         out = model(**(choices if name == "MultipleChoice" else pairs))
+    new = {model.get_parameter(key) for key in reports[name]["missing_keys"]}  # tied ones once
     rows[name] = {
         "class": type(model).__name__,
         "comes out": ", ".join(f"{key} {list(value.shape)}" for key, value in out.items()),
-        "new numbers": f"{sum(model.get_parameter(key).numel() for key in reports[name]['missing_keys']):,}",
+        "new numbers": f"{sum(weight.numel() for weight in new):,}",
     }
 pd.DataFrame(rows).T
 
 # %% [markdown]
 # Two texts of the same padded length, three labels, 30,522 words. A **text** head gives `[texts, labels]`, a **token**
 # head `[texts, tokens, labels]`; question answering gives two numbers for each token, in two tensors; multiple choice
-# one number for each choice; a language model a number for each token and word. `PreTraining` is BERT's own: a
-# masked-language-model head and a next-sentence head together.
+# one number for each choice; a language model a number for each token and word. `PreTraining` is two heads together: a
+# masked-language-model head and a next-sentence head.
 #
 # The last column counts what the checkpoint doesn't have: nobody has trained it. It is small: 22 million parameters in
 # the body, about a thousand in a classifier. The language-model heads are larger: before the words comes one more
-# square layer, the *transform*, 384 × 384, and then one bias for each word, for some under two names. Their big matrix
-# is not in the list: it is the embedding matrix, used a second time (chapter 06).
+# square layer, the *transform*, 384 × 384, and then one bias for each word. Their big matrix is not in the list: it is
+# the embedding matrix, used a second time (chapter 06).
 #
 # Are the bodies really the same? And which of the body's vectors does each head read? Follow the gradient: a token
 # whose vector the head doesn't read gets a gradient of zero. Before you run this: which head reads only `[CLS]`?
@@ -321,9 +322,9 @@ pd.Series(nearest, name="share of new texts right").to_frame().style.format("{:.
 
 # %% [markdown]
 # A blind guess gets one in eight. The mean over the tokens wins by a distance: this encoder was trained for sentence
-# vectors, and as means. Its pooler was left behind. The maximum comes last: one loud token speaks for the whole text. A
-# model without a head can be known by the `BertPooler` at its end; but the `pooler_output` is no better a summary for
-# being last. Whether it means anything depends on how the body was trained.
+# vectors, and as means. Its pooler was left behind. The maximum comes last: one loud token speaks for the whole text.
+# The pooler is the last layer of `BertModel`, but its output is no better a summary for being last. Whether it means
+# anything depends on how the body was trained.
 #
 # ### Exercise 7.3
 # Write `nearest_centroid(known, labels, new)`. `known` `[n, width]` are features with `labels` `[n]` (integers,
@@ -382,11 +383,13 @@ print("a subclass:", issubclass(AutoModelForSequenceClassification, AutoModel))
 for auto in (AutoModel, AutoModelForSequenceClassification):
     chosen = auto._model_mapping[type(body.config)]
     print([parent.__name__ for parent in auto.__mro__[1:-1]], "→", chosen.__name__)
+    with lab.expect_error(OSError):
+        auto()
 isinstance(classifier, AutoModelForSequenceClassification), isinstance(classifier, transformers.BertPreTrainedModel)
 
 # %% [markdown]
-# No: they are siblings, children of one base class, each with a table of its own. And no model is ever an *instance* of
-# either: an auto class looks up another class, and hands you an object of that.
+# No: they are siblings, children of one base class, each with a table of its own. And no model is an *instance* of
+# either, as neither can be made: an auto class looks up another class, and hands you an object of that.
 #
 # Some say that `AutoModel` is *only the encoder part*. For BERT that is all there is. Before you run this: what does
 # `AutoModel` make of a chat model, and of a translator?
@@ -400,15 +403,19 @@ del model
 
 # %% [markdown]
 # A whole decoder (Llama's: the embedding, thirty layers, the last norm), and an encoder **with** its decoder (Marian).
-# `AutoModel` means *the model without its head*, whatever the body is made of. And not every body has every head. The
-# tables of section 7.1 say which:
+# `AutoModel` means *the model without its head*, whatever the body is made of. (Some kinds have no class without a
+# head; for these it gives one with it.) And not every body has every head. The tables of section 7.1 say which:
 
 # %%
 for kind in ("bert", "llama", "marian"):
     print(f"{kind:7}", ", ".join(head for head, table in tables.items() if kind in table))
+print("Marian as a classifier:", transformers.MarianConfig in AutoModelForSequenceClassification._model_mapping)
+bare = [name for name in modeling_auto.MODEL_MAPPING_NAMES.values() if isinstance(name, str)]
+print("AutoModel, and yet a head:", [name for name in bare if name.endswith("ForCTC")])
 
 # %% [markdown]
-# For Marian there is no classification head; `AutoModelForSequenceClassification` would refuse it.
+# For Marian there is no classification head, so `AutoModelForSequenceClassification` refuses it. The last line shows
+# classes with a head that `AutoModel` gives for some kinds of model.
 
 # %% [markdown]
 # ## 7.5 How many labels, and what are they called?
@@ -464,7 +471,7 @@ box = tempfile.TemporaryDirectory()
 named.save_pretrained(Path(box.name, "named"))
 saved = json.loads(Path(box.name, "named", "config.json").read_text("utf-8"))
 again = transformers.AutoConfig.from_pretrained(Path(box.name, "named"))
-list(saved["id2label"])[:3], list(again.id2label)[:3], again.num_labels
+list(saved["id2label"])[:3], list(again.id2label)[:3], "num_labels" in saved, again.num_labels
 
 # %% [markdown]
 # JSON knows only text as a key, and the library turns it back into numbers. `num_labels` is not in the file at all: it
@@ -488,8 +495,8 @@ def label_maps(column: list[str]) -> tuple[dict[int, str], dict[str, int]]:
 lab.check("7.4", label_maps)
 
 # %% [markdown]
-# `lab.hint("7.4")` helps. A `set` alone would not do: the order of its strings changes from one start of Python to the
-# next.
+# `lab.hint("7.4")` helps. A `set` alone would not do: the order of its strings may change from one start of Python to
+# the next.
 
 # %% [markdown]
 # ## 7.6 Three problems, three losses
@@ -553,7 +560,7 @@ axes.set(xlabel="logit", ylabel="loss", ylim=(0, 8), xlim=(-6, 8))
 axes.set_title("Only the squared error punishes a logit for being too large");
 
 # %% [markdown]
-# Look at the right-hand side. For a class, a larger logit is always better, and the loss fades to zero. For a
+# Look at the right-hand side. For the right class, a larger logit is better, and the loss fades to zero. For a
 # regression a logit is the answer itself: above the target it is wrong again. (That is why you don't put classes 0 … 4
 # into a one-number head without thinking.)
 #
@@ -686,9 +693,9 @@ losses.style.format("{:.4f}").format("{:,.0f}", subset=["as lost as a guess amon
 
 # %% [markdown]
 # Eight times the same number, from one small function. The last column is *e* to the loss: an untrained head is as lost
-# as a blind guess among so many. Among three labels that is about three, for a span about the number of positions, for
-# a word more than the whole vocabulary: random weights are worse than a shrug. `PreTraining` adds two losses, so its
-# blind guesses multiply.
+# as a blind guess among so many. Among three labels that is about three, for a span (here alone the class is a
+# position) about the number of positions, for a word more than the whole vocabulary: random weights are worse than a
+# shrug. `PreTraining` adds two losses, so its blind guesses multiply.
 
 # %% [markdown]
 # ## 7.8 Multiple choice: one more dimension
@@ -738,8 +745,8 @@ with torch.inference_mode():
 list(square["input_ids"].shape), list(shape)
 
 # %% [markdown]
-# The model takes the second dimension for the choices. Mostly the numbers don't fit, and you get an error. With as many
-# sequences as tokens they do, and you get nonsense without a word.
+# The model takes the second dimension for the choices. Here the numbers don't fit, and you get an error. With as many
+# sequences as tokens, or twice as many, they do, and you get nonsense without a word.
 #
 # ### Exercise 7.6
 # Write `encode_choices(tokenizer, prompts, choices)`: `prompts` is a list of B strings, `choices` a list of B lists
@@ -791,6 +798,8 @@ row["question"], answer, found, f"tokens {start} to {end} of {length}"
 # right?
 
 # %%
+source = inspect.getsource(transformers.BertForQuestionAnswering.forward)
+print(*[line.strip() for line in source.splitlines() if "clamp" in line], sep="\n")
 qa, loss_at, label_end = heads["QuestionAnswering"], {}, torch.tensor([end])
 for position in range(-8, length + 8, 2):
     label = torch.tensor([position])
@@ -836,10 +845,10 @@ print(f"loss {loss.item()}: {ruined} of {len(slopes)} gradients hold a nan or in
 sum([usual.item(), loss.item(), half.item()]) / 3
 
 # %% [markdown]
-# Nothing: a label that is left out sends zeros back, and the ends still teach. The `nan` is in the number only. But
-# that number spoils whatever you do with it: a mean of losses, as in the last line, a curve, a rule to stop early. So
-# check your labels before you train: an answer that was cut away belongs to `[CLS]` (position 0, *no answer here*), or
-# out of the batch.
+# It spoils none of them: a label that is left out sends zeros back, and the ends still teach. The `nan` is in the
+# number only. But that number spoils what you compute from it: a mean of losses, as in the last line. So check your
+# labels before you train: an answer that was cut away belongs to `[CLS]` (position 0, *no answer here*), or out of the
+# batch.
 #
 # Last, a trap in the head's width. Its two numbers are `num_labels=2`. A classifier takes any other number; this head
 # doesn't:
@@ -964,7 +973,7 @@ class BertForTopics(BertPreTrainedModel):
 
 # %% [markdown]
 # Now train it on the topics. To stay quick, the embeddings and the four lower layers are **frozen**; the two upper
-# layers and the head learn, for 28 steps of 16 texts: once through the data.
+# layers and the head learn, for 28 steps of 16 texts: almost once through the data.
 
 # %%
 def untrained(pooling: str) -> BertForTopics:
@@ -993,7 +1002,7 @@ def accuracy(model) -> float:
     return right / len(data["test"])
 
 # %% [markdown]
-# The training step itself is the one of every PyTorch program; chapter 08 takes it apart.
+# The training step itself is PyTorch's plain one; chapter 08 takes it apart.
 
 # %% tags=["long"] why="the whole training loop is the lesson"
 def fit(model, steps: int = 28) -> list[float]:
@@ -1028,7 +1037,7 @@ right.barh(list(scores), list(scores.values()), color=["#BBBBBB", "#BBBBBB", "#0
 right.set(xlim=(0, 1), xlabel="share of 116 new texts right", title="New texts")
 right.invert_yaxis()
 right.grid(axis="y", visible=False)
-figure.suptitle("Untrained, a head is a blind guess; one pass over 460 texts later it isn't", x=0.01, ha="left");
+figure.suptitle("Untrained, a head is a blind guess; after 28 steps it isn't", x=0.01, ha="left");
 
 # %% [markdown]
 # On the left, the loss begins at log 8, about 2.1, where a blind guess among eight stands, and falls. On the right, the
@@ -1058,7 +1067,7 @@ classify("The goalkeeper saved a penalty in the last minute of the final.")
 # %% [markdown]
 # ## 7.11 [CLS] or the mean?
 # <!-- T125 -->
-# Most hand-written heads take `[CLS]`. Is that the best vector for a head? A fair race needs the same budget for all,
+# Many hand-written heads take `[CLS]`. Is that the best vector for a head? A fair race needs the same budget for all,
 # and more than one start. So: the body is **frozen** altogether, each vector is computed once, and on each of the four
 # stands the same linear head, trained for 150 steps from five seeds (another start, other batches). Two data sets: the
 # topics, and six emotions. Before you run this: who wins, and by how much?
@@ -1126,7 +1135,7 @@ other_losses = fit(other)
 
 # %% [markdown]
 # Both are good now, and what lies between them is a handful of 116 texts: a single seed can't settle it. Which pooling
-# is best is a question to your body and your budget, and an afternoon with five seeds answers it.
+# is best is a question to your body and your budget; to answer it, take five seeds, as above.
 #
 # ### Exercise 7.8
 # `[CLS]` looks at one vector, the mean at all alike. Let the head decide. Complete `AttentionHead`: `forward(hidden,
@@ -1181,9 +1190,9 @@ pd.Series(status(report), name="what became of it").to_frame()
 
 # %% [markdown]
 # There is no classification head to discard. What is unused is `cls.predictions`, the **language-model** head: it turns
-# a vector into 30,522 words, and no class of yours is a word. The new `classifier` is random because the file has
-# nothing of that **name**. (Nor has ours a pooler, which a language model doesn't need. That layer of the body is
-# random too.)
+# a vector into 30,522 numbers, one for each word, and no class of yours is a word. The new `classifier` is random
+# because the file has nothing of that **name**. (Nor has ours a pooler, which a language model doesn't need. That layer
+# of the body is random too.)
 #
 # So it is not a judgement about overfitting or usefulness. It is a comparison of names. Test it: a next-sentence head
 # has two outputs, like a two-class classifier, and the file of the real `bert-base-uncased` carries one, as
@@ -1203,7 +1212,7 @@ for renaming in (None, {r"^cls\.seq_relationship": "classifier"}):
 
 # %% [markdown]
 # The same shape, another name: thrown away. With the name translated, the library takes the same numbers without a
-# question. It never asks what they **mean**. Now the other way round, with a checkpoint that does have a trained
+# question. It doesn't ask what they **mean**. Now the other way round, with a checkpoint that does have a trained
 # classification head: our `emotion` model, six labels. Before you run this: which of four requests leave the head
 # alone?
 
@@ -1232,7 +1241,7 @@ with lab.expect_error(RuntimeError):
 # %% [markdown]
 # The same width: kept. Another width: an error (the log, which we keep quiet here, holds the report that it speaks of),
 # and with `ignore_mismatched_sizes=True` a new random head. The second row is the dangerous one: a head for *sadness,
-# joy, love, …* now says *sunny, rainy, windy*, with all its old confidence.
+# joy, love, …* now says *sunny, rainy, windy*, and no warning tells you.
 #
 # A quieter form of the same accident: your labels **are** the six emotions, but numbered in alphabetical order, as in
 # exercise 7.4. The checkpoint numbers them in another. What does that cost, and when should you keep a head at all? An
@@ -1309,11 +1318,12 @@ pd.DataFrame(at).T.astype(float).rename_axis(["start", "texts"]).style.format("{
 
 # %% [markdown]
 # Read the left ends first. Without a single step the kept head is right about three times in four, about as often as a
-# blind guess the fresh one, and the kept head with other numbers almost never: it is as sure as ever, of the wrong
-# numbers. No error, no warning. Then the right ends. With a hundred texts all three meet: the knowledge is in the body,
-# and a head of 2,310 numbers is learned again in a few dozen steps. With six texts the kept head stays ahead, and yet
-# training makes it **worse**: six examples teach it less than it knew. A kept head helps when data are few: true. It
-# may overfit: true of *any* head on six texts. The cure is fewer steps or more texts, not a fresh head.
+# blind guess the fresh one, and the kept head with other numbers less often than a guess: it gives the old numbers, and
+# most of them are wrong now. No error, no warning. Then the right ends. With a hundred texts all three meet: the
+# knowledge is in the body, and a head of 2,310 numbers is learned again in a few dozen steps. With six texts the kept
+# head stays ahead, and yet training makes it **worse**: six examples teach it less than it knew. A kept head helps when
+# data are few: true. It may overfit: so does the fresh one, whose curve falls again after its first steps. The cure is
+# fewer steps or more texts, not a fresh head.
 #
 # So: **keep** a head when your labels are its labels, by name **and** by number, above all when you have few examples
 # or none. **Replace** it when width or meaning differ; with some data it costs you little. And if the width is the same
@@ -1351,7 +1361,7 @@ lab.check("7.9", loading_report)
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
-# | a warning, *Some weights … were not initialized …* | a loading report with a line for each weight; `output_loading_info=True` gives it as a dictionary | the same facts, as a table |
+# | a warning, *Some weights … were not initialized …* | a loading report, where like weights of several layers share a line; `output_loading_info=True` gives it as a dictionary | the same facts, as a table |
 # | `AutoModelForSequenceClassification` is a subclass of `AutoModel` | both derive from `_BaseAutoModelClass` | they look up different tables |
 # | causal language modelling differs from text generation | `pipeline("text-generation")` loads `AutoModelForCausalLM` | a head, and the task it serves |
 # | `_keys_to_ignore_on_load_unexpected = [r"pooler"]` keeps a tagging model quiet about the pooler | the class has no such list; the report names the pooler as unexpected | you see what is dropped, and judge it yourself |
@@ -1394,12 +1404,12 @@ lab.quiz("07")
 # - `AutoModel` is the body, whole and without a head; the mean of its vectors is a good feature, its pooler only if
 #   somebody trained it.
 # - `num_labels` is the length of `id2label`, which wants `label2id` beside it; `problem_type` chooses the loss, and is
-#   better said than guessed; every other head's loss is cross-entropy over labels that aren't −100.
+#   better said than guessed; every other head's loss is cross-entropy over the labels that count.
 # - Multiple choice wants `[batch, choices, length]` and gives one number for each choice; a question-answering label
 #   before the text counts as `[CLS]`, one behind it is ignored, and a batch of such labels gives `nan`.
 # - A head of your own is a class of twenty lines; put what it needs into the config, and it saves, loads and fits into
 #   a pipeline. On a frozen MiniLM the mean beat `[CLS]` on both data sets.
 # - Weights are matched by name and shape, never by meaning. Keep a head for the same labels; otherwise start a fresh
-#   one, and lose little.
+#   one: with a hundred texts it caught up.
 #
 # Next: chapter 08, PyTorch essentials, takes the training step apart that you used here.

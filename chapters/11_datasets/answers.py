@@ -184,6 +184,19 @@ def in_blocks(stream, size, seed):
     yield from held
 
 
+def half_at_once(stream, size, seed):
+    """What `shuffle` of the library does."""
+    chance, held = random.Random(seed), []
+    for item in stream:
+        held.append(item)
+        if len(held) == size:
+            chance.shuffle(held)
+            for _ in range(max(size // 2, 1)):
+                yield held.pop()
+    chance.shuffle(held)
+    yield from held
+
+
 def swaps(stream, size, seed, chance=None, rest="shuffled", place=None, lose=False, more=0):
     chance, held = chance or random.Random(seed), []
     for item in stream:
@@ -281,6 +294,7 @@ WRONG = {
         (all_at_once, "hold no more than the buffer"),
         (lambda stream, size, seed: swaps(stream, size, seed, rest=""), "stays in the buffer"),
         (in_blocks, "block of"),
+        (half_at_once, "one for one"),
         (lambda stream, size, seed: swaps(stream, size, seed, rest="as it is"), "Shuffle the rest"),
         (lambda stream, size, seed: swaps(stream, size, seed, more=1), "comes too early"),
         (lambda stream, size, seed: swaps(stream, size, seed, place=0), "the same place"),

@@ -263,8 +263,8 @@ def instant(answer):
     expect(not wrong, f"{len(wrong)} of the five are not what the library does. Think about {' '.join(wrong[:1])}")
 
 
-def drained(answer, count: int, size: int, seed: int = 0) -> tuple[Trial, list, int]:
-    """What the learner's generator gives for a stream of numbers, and by how many items it ran ahead at most."""
+def drained(answer, count: int, size: int, seed: int = 0) -> tuple[Trial, list, int, int]:
+    """What the learner's generator gives for a stream of numbers, and how far it ran ahead: at most, and at least."""
     taken: list[int] = []
 
     def stream():
@@ -273,11 +273,13 @@ def drained(answer, count: int, size: int, seed: int = 0) -> tuple[Trial, list, 
             yield number
 
     def give(trial):
-        got, ahead = [], 0
+        got, ahead = [], []
         for item in islice(trial.result, count + 1):  # it may never end
             got.append(item)
-            ahead = max(ahead, len(taken) - len(got))
-        return got, ahead
+            ahead.append(len(taken) - len(got))
+        # When the stream has ended, the buffer runs empty: only what came before counts as the least.
+        before_the_end = [gap for given, gap in enumerate(ahead, 1) if given + gap < count]
+        return got, max(ahead, default=0), min(before_the_end, default=size)
 
     given = f"a stream of {count} items, a buffer of {size} and the seed {seed}"
     trial = Trial(answer, stream(), size, seed, given=given)
@@ -288,7 +290,7 @@ def drained(answer, count: int, size: int, seed: int = 0) -> tuple[Trial, list, 
 @exercise("11.8")
 def buffered(answer):
     for count, size in ((5, 2), (100, 10), (40, 40), (20, 50), (30, 1), (0, 3)):
-        trial, got, ahead = drained(answer, count, size)
+        trial, got, ahead, _ = drained(answer, count, size)
         rest = f"only {len(got)} items come out. Perhaps the rest stays in the buffer at the end"
         trial.expect(len(got) >= count, rest)
         once = sorted(got, key=str) == sorted(range(count), key=str)
@@ -306,7 +308,7 @@ def buffered(answer):
 
 def shuffles(answer, count: int, size: int) -> None:
     """How well a long stream is shuffled, and what the seed has to do with it."""
-    trial, order, _ = drained(answer, count, size)
+    trial, order, _, least = drained(answer, count, size)
     trial.expect(order != sorted(order), "the items come out in their old order")
     blocks = f"no item leaves its block of {size}. Perhaps you fill and empty the buffer in turns: give one, take one"
     trial.expect(any(item // size != place // size for place, item in enumerate(order)), blocks)
@@ -317,6 +319,8 @@ def shuffles(answer, count: int, size: int) -> None:
     # The newest item of the list is given away in every twentieth of 380 draws: never, once in 10**8.
     reach = max(item - place for place, item in enumerate(order))
     trial.expect(reach >= size - 1, f"no item comes as early as a buffer of {size} lets it. Perhaps yours holds fewer")
+    several = "several items come out before the next one is taken. The classic buffer gives one for one that it takes"
+    trial.expect(least >= size - 1, several)
     again, other = (drained(answer, count, size, seed)[1] for seed in (0, 1))
     trial.expect(again == order, "the same seed gives another order. Perhaps you don't use the seed")
     trial.expect(other != order, "two seeds give the same order. Perhaps you fixed the seed")
