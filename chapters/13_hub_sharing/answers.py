@@ -48,6 +48,12 @@ def wanted_by_sets(files, allow, ignore):
     return tuple(path for path in files if path in chosen)
 
 
+def wanted_whatever_the_case(files, allow, ignore):
+    small = [rule if rule is None else [pattern.lower() for pattern in rule] for rule in (allow, ignore)]
+    kept = wanted_by_loop([path.lower() for path in files], *small)
+    return [path for path in files if path.lower() in kept]
+
+
 def wanted_per_pattern(files, allow, ignore):
     return [
         path for pattern in (["*"] if allow is None else allow) for path in wanted_by_loop(files, [pattern], ignore)
@@ -90,6 +96,13 @@ def pointer_by_its_first_word(content):
         return None
     lines = content.decode().splitlines()
     return lines[1].partition("sha256:")[2], int(lines[2].partition(" ")[2])
+
+
+def pointer_by_a_prefix(content):
+    if not content.startswith(b"version https://git-lfs.github.com/spec/v1"):
+        return None
+    lines = content.split(b"\n")
+    return (lines[1].decode().partition("sha256:")[2], int(lines[2].split()[1])) if len(lines) > 2 else None
 
 
 def pointer_by_a_part(content):
@@ -194,6 +207,11 @@ def raise_another(repository, line):
         raise RuntimeError("it did not work") from error
 
 
+def add_if_it_is_new(repository, line):
+    head = repository.head()
+    return head if line in repository.read(head).splitlines() else add(repository, line)
+
+
 def add_in_front(repository, line):
     parent = repository.head()
     return repository.commit(f"{line}\n{repository.read(parent)}", parent)
@@ -222,6 +240,10 @@ def choose_with_a_table(models, task, licences, least):
     return None if best.empty else best.id.iloc[0]
 
 
+def choose_with_none_as_zero(models, task, licences, least):
+    return choose_by_loop([one | {"accuracy": one["accuracy"] or 0} for one in models], task, licences, least)
+
+
 def choose_in_place(models, task, licences, least):
     models.sort(key=lambda one: one["megabytes"])
     return choose_by_loop(models, task, licences, least)
@@ -246,6 +268,7 @@ WRONG = {
         (lambda *given: [*given], "a string was expected"),
     ],
     "13.2": [
+        (wanted_whatever_the_case, "Capital and small letters differ"),
         (wanted_per_pattern, "A file comes once"),
         (lambda files, allow, ignore: sorted(wanted_by_loop(files, allow, ignore)), "Keep the order"),
         (lambda files, allow, ignore: wanted_by_loop(files, allow, ignore) * 2, "A file comes once"),
@@ -260,6 +283,7 @@ WRONG = {
     ],
     "13.4": [
         (pointer_by_its_first_word, "A pointer begins with its version line"),
+        (pointer_by_a_prefix, "another version can begin like it"),
         (pointer_by_a_part, "A pointer begins with its version line"),
         (lambda content: pointer_by_lines(content) or ("", 0), "None was expected"),
         (lambda content: pointer_by_lines(content) is not None, "a pair of the sha256 and the size"),
@@ -280,12 +304,14 @@ WRONG = {
         (lambda repository, line: add(repository, line, newest=lambda oid, one: one.head()), "the id of your commit"),
         (lambda repository, line: repository.head(), "no commit"),
         (add_in_front, "the last one"),
+        (add_if_it_is_new, "the id of your commit"),
         (add_after_a_newer_head, "of somebody else is gone"),
         (add_to_what_it_tried, "once was expected"),
         (swallow, "let every other error out"),
         (raise_another, "the same error should come out"),
     ],
     "13.7": [
+        (choose_with_none_as_zero, "no measurement"),
         (choose_in_place, "changed models"),
         (lambda *given: choose_by_loop(*given) or "none", "Nothing fits"),
         (lambda models, task, licences, least: models[-1]["id"] if models else None, "This one does not fit"),

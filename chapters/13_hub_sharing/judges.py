@@ -82,6 +82,10 @@ def chosen(files, allow, ignore, star: str = "*", enough=any, match=fnmatchcase)
             "The '*' goes across '/'.",
             partial(chosen, match=lambda path, one: fnmatchcase(path, one) and path.count("/") == one.count("/")),
         ),
+        (
+            "Capital and small letters differ.",
+            partial(chosen, match=lambda path, one: fnmatchcase(path.lower(), one.lower())),
+        ),
     ],
 )
 def wanted(answer):
@@ -91,6 +95,7 @@ def wanted(answer):
     cases = [(files, ["*.json", "*.*"], ["config*"]), (files, None, ["onnx/", "R*"]), (files, ["*.json"], ["onnx/*"])]
     cases += [(files, None, None), (files, [], None), (files, None, []), (files, ["onnx/"], None), ([], ["*"], None)]
     cases += [(files[::-1], ["*.json", "config.*"], None), (files, None, ["*.bin", "*.onnx"])]
+    cases += [(files, ["*.JSON", "r*", "m.onnx"], None), (files, None, ["readme.md"])]
     patterns = ["*.json", "*.md", "onnx/", "a/", "*", "config.json", "*/*", "[Rc]*", "?????.txt"]
     for _ in range(40):
         allow, ignore = (draw.choice([None, draw.sample(patterns, draw.randint(0, 3))]) for _ in range(2))
@@ -167,6 +172,10 @@ def parsed(content: bytes, mark: str = "", begin: bytes = b"version https://git-
         ("The sha256 is a string, not bytes.", lambda content: (parsed(content)[0].encode(), parsed(content)[1])),
         ("The sha256 comes first, then the size.", lambda content: parsed(content)[::-1]),
         ("A pointer begins with its version line.", partial(parsed, begin=b".*version [^\n]*\n")),
+        (
+            "The version line has to be the whole line: another version can begin like it.",
+            partial(parsed, begin=rb"version https://git-lfs\.github\.com/spec/v1[^\n]*\n"),
+        ),
     ],
 )
 def read_pointer(answer):
@@ -181,6 +190,7 @@ def read_pointer(answer):
         trial.equal(got, (oid, size), "your pair {got} is not what it names")
         trial.expect(isinstance(got[1], Integral), f"the size should be an int, but got {describe(got[1])}")
     others = [b"", b"hello\n", pointer.replace(version, b"version 2\n"), b"See:\n" + pointer, b"\xff\n" + pointer]
+    others += [pointer.replace(b"/v1\n", later) for later in (b"/v10\n", b"/v1.1\n")]
     others += [b"See " + version, b"version 2 of the plan\nNo pointer.\n", b'{"oid": "sha256:0", "size": 3}\n']
     others += [b"\xff\xfe\x00" * 9, (64).to_bytes(8, "little") + b'{"__metadata__":{}}', draw.randbytes(200_000)]
     for content in others:
@@ -311,6 +321,10 @@ def add_line(answer):
         shared = SharedFile(busy)
         others = f"others who add a line before your call {' and '.join(map(str, busy))}" if busy else "nobody else"
         nothing_is_lost(Trial(answer, shared, "mine", given=others), shared)
+    shared = SharedFile()
+    trial = Trial(answer, shared, "first", given="a line that somebody else has written already")
+    trial.equal(trial.result, "c1", "the id of your commit was expected, but got {got}")
+    trial.expect(shared.texts[-1].count("first") == 2, "your line should be there beside theirs")
     for status in (403, 404, 500):
         shared = SharedFile(status=status)
         trial = Trial(partial(outcome, answer), shared, "mine", given=f"a Hub that answers {status}")
@@ -357,6 +371,10 @@ def picked(*given, **options) -> str | None:
             "An accuracy of exactly `least` is enough.",
             lambda *given: picked(*given, more=[lambda one: one["accuracy"] > given[3]]),
         ),
+        (
+            "An accuracy of None is no measurement, not even one of 0.0.",
+            lambda models, *given: picked([one | {"accuracy": one["accuracy"] or 0.0} for one in models], *given),
+        ),
         ("An accuracy of 0.0 is a measurement, too.", partial(picked, more=[lambda one: one["accuracy"]])),
     ],
 )
@@ -370,7 +388,7 @@ def choose(answer):
     unfit = [model("other", 1.0, task="translation"), model("closed", 2.0, licence="cc-by-nc-4.0"), model("stub", 0.0)]
     unfit += [model("weak", 3.0, 0.4), model("unmeasured", 4.0, None)]
     cases = [([*others, *unfit], 0.5), ([*others, model("exact", 1.0, 0.9)], 0.9), ([], 0.0), (unfit, 0.5)]
-    cases.append(([*others, model("zero", 1.0, 0.0)], 0.0))
+    cases += [([*others, model("zero", 1.0, 0.0)], 0.0), ([*others, model("unmeasured", 1.0, None)], 0.0)]
     for _ in range(40):
         tasks, licences = ["fill-mask", "translation"], [*allowed, "other"]
         drawn = [

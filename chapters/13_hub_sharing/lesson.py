@@ -21,12 +21,17 @@ lab.start("13")
 # Many tutorials end with "now log in and push". You can do that right here. The next cell starts a small **Hub of your
 # own** on this machine. It speaks the same language over HTTP as the Hub at `huggingface.co`, so that the real
 # libraries work with it, unchanged. Nothing leaves this machine. It must come before the libraries are imported,
-# because they read then where the Hub is.
+# because they read then where the Hub is. If it doesn't answer later (the machine was restarted, or nobody asked it
+# for an hour), run this cell again: what you have pushed is still there.
+#
+# (If your teacher gave you a `LABS_HUB`, the same cell takes you to the Hub of your class instead. Others see there
+# what is public, and the second user of section 13.11 is missing.)
 
 # %%
 practice = True  # False, with LABS_MODE=hub: your account on the real Hub (section 13.14)
-if practice:
-    print(lab.hub())
+hub = lab.hub() if practice else None
+own_hub = practice and not hub.is_shared  # False on the Hub of a class
+hub
 
 # %%
 import os
@@ -54,7 +59,7 @@ work = Path(box.name)  # a scratch folder; it goes when the kernel goes
 # %% [markdown]
 # ## 13.1 Who am I?
 # <!-- T200 -->
-# A Hub knows you by a **token**: a long random word that your program sends with every request. Before you run this:
+# A Hub knows you by a **token**: a long random word that your program sends with its requests. Before you run this:
 # your kernel has one already. Who gave it to you, and what may it do?
 
 # %%
@@ -85,18 +90,20 @@ from huggingface_hub import constants, login, logout
 if practice:  # on the real Hub this would log you out
     login(token=token)
     saved = Path(constants.HF_TOKEN_PATH)
-    print(saved.name, "has", len(saved.read_text("utf-8")), "characters")
+    print("the file has", len(saved.read_text("utf-8")), "characters")
+    saved.write_text("hf_somebodyElses", "utf-8")  # now the file and the variable differ
+    print("the variable's counts:", get_token() == token)
     with lab.expect_error(OSError):
         logout()
-    print(saved.exists(), get_token() == token)
+    print("the file is there:", saved.exists(), "| the variable's counts:", get_token() == token)
 
 # %% [markdown]
-# The variable counts: after `logout()` the file is gone, and you are still logged in; the library says so, with a note
-# at the login and an error at the logout. An argument `token=…` counts more than both: section 13.11 uses it. Don't
-# write a token into a notebook. A notebook is easily shared, with all that is in it.
+# The variable counts, whatever the file holds. After `logout()` the file is gone, and you are still logged in; the
+# library says so, with a note at the login and an error at the logout. An argument `token=…` counts more than both:
+# section 13.11 uses it. Don't write a token into a notebook. A notebook is easily shared, with all that is in it.
 #
-# The chapter begins with a clean table, so that you can run it as often as you like. It only deletes what it makes
-# itself.
+# The chapter begins with a clean table, so that you can run it as often as you like. It only deletes repositories that
+# have the names of its own. Its sections build on one another: after a restart, begin at the first cell.
 
 # %%
 repo, notes, secret, gated = (f"{user}/workbook-{name}" for name in ("topics", "notes", "secret", "gated"))
@@ -254,24 +261,24 @@ topic(sentence)
 # %% [markdown]
 # ## 13.4 Files, folders, commits
 # <!-- T200 -->
-# A repository takes any file, not only models. There are three calls: one file, one folder, and a commit that you put
+# A repository takes any file, not only models. Meet three calls: one file, one folder, and a commit that you put
 # together yourself. Before you run this: how many commits will three files in a folder make?
 
 # %%
 api.delete_repo(notes, missing_ok=True)  # so that you can run this cell twice
 api.create_repo(notes)
 monday = b"Monday: pushed a model.\n"
-one = api.upload_file(repo_id=notes, path_in_repo="diary.txt", path_or_fileobj=monday)
+api.upload_file(repo_id=notes, path_in_repo="diary.txt", path_or_fileobj=monday)
 folder = work / "notes"
 (folder / "figures").mkdir(parents=True, exist_ok=True)
 for name in ("plan.md", "figures/first.csv", "figures/draft.tmp"):
     (folder / name).write_text(f"{name}\n", "utf-8")
-two = api.upload_folder(repo_id=notes, folder_path=folder, ignore_patterns="*.tmp", commit_message="My folder")
-print(one.commit_message, "|", two.commit_message)
+api.upload_folder(repo_id=notes, folder_path=folder, ignore_patterns="*.tmp", commit_message="My folder")
+print(*[one.title for one in api.list_repo_commits(notes)], sep=" | ")  # the newest first
 api.list_repo_files(notes)
 
 # %% [markdown]
-# One commit for the whole folder, without the `.tmp` file.
+# One commit for the whole folder, without the `.tmp` file. (The oldest commit came with the repository.)
 #
 # `create_commit` takes a list of operations. This one adds, copies and deletes at once:
 
@@ -298,16 +305,20 @@ with lab.expect_error(HfHubHTTPError):
 
 # %% [markdown]
 # Nothing was written. And what does a push send that is there already? Push the model again, unchanged, and count the
-# commits.
+# commits and the bytes that go out.
 
 # %%
-before = len(api.list_repo_commits(repo))
+before, sent = len(api.list_repo_commits(repo)), []
+watch = lambda request: sent.append(int(request.headers.get("content-length", 0)))
+get_session().event_hooks["request"].append(watch)
 classifier.push_to_hub(repo)
-before, len(api.list_repo_commits(repo))
+get_session().event_hooks["request"].remove(watch)
+print("commits:", before, "before,", len(api.list_repo_commits(repo)), "after")
+print(f"{sum(sent):,} bytes sent, for a repository of {sum(sizes):,}")
 
 # %% [markdown]
-# No new commit, and the library says so in red. The client computes a hash of each file and asks first; what the Hub
-# has by that hash is not sent again.
+# No new commit, and the library says so. A few kilobytes went out, for many megabytes of weights: the client computes a
+# hash of each file and asks first, and what the Hub has by that hash is not sent again.
 
 # %% [markdown]
 # ## 13.5 Tags, branches, proposals, and the way back
@@ -455,8 +466,8 @@ local = Path(snapshot_download(repo, local_dir=work / "my-copy", allow_patterns=
 {path.name: path.is_symlink() for path in sorted(local.iterdir()) if path.is_file()}
 
 # %% [markdown]
-# Plain files under their own names: for a folder that you want to open, edit or copy. Otherwise leave `local_dir` out;
-# the cache keeps each content once.
+# Plain files under their own names: for a folder that you want to open, edit or copy. Otherwise leave `local_dir` out:
+# in the cache, versions share what they have in common (section 13.7).
 #
 # <!-- T324 -->
 # A download is bytes, whatever they are. A recipe that is often copied loads a model of another library like this:
@@ -476,7 +487,7 @@ joblib.load(hf_hub_download(notes, "sklearn_model.joblib"))
 
 # %% [markdown]
 # Such a file is a **pickle**: loading it runs what its author wrote. Load pickles from people whom you trust with your
-# machine. Weights in `safetensors`, as yours are, hold numbers and names only (chapter 05).
+# machine. Weights in `safetensors`, as yours are, hold numbers and words, and nothing that runs (chapter 05).
 #
 # ### Exercise 13.1
 # Behind every download is one address: `endpoint/owner/name/resolve/revision/path`. A data set has `datasets/` in front
@@ -551,6 +562,8 @@ refs = {path.relative_to(place / "refs").as_posix(): path.read_text("utf-8") for
 for name, commit in refs.items():
     print(f"refs/{name:10} holds the text {commit}")
 blobs = sorted({blob for _, _, blob in links})
+linked = all(path.is_symlink() for path in found)  # False on a Windows machine that can't make links
+ending = "every content is there once" if linked else "no links on this machine, so that contents repeat"
 
 # %%
 height = {blob: row * len(links) / len(blobs) for row, blob in enumerate(blobs)}
@@ -564,13 +577,13 @@ for blob in blobs:
     axes.text(1.02, height[blob], f"{blob[:8]}…", va="center", fontsize=9)
 axes.set(xlim=(-1.0, 1.35), ylim=(len(links), -1))
 axes.axis("off")
-axes.set_title("refs (orange) → snapshots (left) → blobs (right): every content is there once");
+axes.set_title(f"refs (orange) → snapshots (left) → blobs (right): {ending}");
 
 # %% [markdown]
 # Look for two lines that end at one blob: two snapshots share a file. In `refs`, a name stands for a commit. In
-# `snapshots`, there is a folder for each commit, where every file has its own name and is a link (on a Windows machine
-# that can't make links: a copy). In `blobs` lie the contents. So nothing is encoded, and nothing has to be copied back:
-# use the path that the function returns.
+# `snapshots`, there is a folder for each commit, where every file has its own name and is a link. In `blobs` lie the
+# contents. (A Windows machine that can't make links has the contents in `snapshots`.) So nothing is encoded, and
+# nothing has to be copied back: use the path that the function returns.
 #
 # What about *md5*? And does a download by hand, with a browser, lose something? Settle both.
 
@@ -588,7 +601,7 @@ assert weights.parent.name == api.model_info(repo).sha
 len(by_hand), digest[:12], weights.resolve().name[:12]
 
 # %% [markdown]
-# The same bytes. What goes wrong with downloads by hand is not a loss: a file is missing, or has another name. The
+# The same bytes: a download by hand loses nothing. What you can do wrong is to forget a file, or to rename one. The
 # folder is named by the **commit**, and the blob of an LFS file by the **sha256** of its content. Other blobs carry
 # Git's own hash, a sha1 of a short head and the content: `sha1(b"blob " + length in digits + b"\0" + content)`.
 #
@@ -675,10 +688,10 @@ print(*[line.partition("Warning: ")[2] for line in told.splitlines() if "hf_tran
 {name: importlib.util.find_spec(name) is not None for name in ("hf_transfer", "hf_xet")}
 
 # %% [markdown]
-# It warns, and goes on without. Its place has **`hf_xet`**, which is installed along with the library. By its
-# documentation it cuts files into chunks and sends only the chunks that the Hub does not have. It is on by itself; the
-# variable that the warning names, `HF_XET_HIGH_PERFORMANCE`, lets it take more of your machine and your connection.
-# Your own Hub does not know chunks; `lab.hub()` set `HF_HUB_DISABLE_XET=1`, and whole files went the LFS way.
+# It warns, and goes on without. Its place has **`hf_xet`**: where you see `True`, it came along with the library. By
+# its documentation it cuts files into chunks and sends only the chunks that the Hub does not have. It is on by itself;
+# the variable that the warning names, `HF_XET_HIGH_PERFORMANCE`, lets it take more of your machine and your connection.
+# Your own Hub does not know chunks; `lab.hub()` set `HF_HUB_DISABLE_XET=1`, and your weights went whole, the LFS way.
 
 # %% [markdown]
 # ## 13.8 The same from a terminal
@@ -756,7 +769,8 @@ axes.barh(by_topic.index, by_topic, color="#0072B2")
 axes.axvline(accuracy, color="#D55E00", linestyle="--")
 axes.set(xlim=(0, 1), xlabel="share of held-out texts that are right (dashed: all topics)")
 axes.grid(axis="y", visible=False)
-axes.set_title(f"The weakest topic is {by_topic.index[0]}, the strongest {by_topic.index[-1]}");
+ends = [" and ".join(by_topic.index[by_topic == end]) for end in (by_topic.min(), by_topic.max())]
+axes.set_title(f"Most often wrong: {ends[0]}. Most often right: {ends[1]}");
 
 # %% [markdown]
 # Look at the shortest bar: that is what a reader of your card has to know. Each bar stands on only about fifteen texts,
@@ -821,8 +835,8 @@ card.push_to_hub(repo, commit_message="Add a model card")
 print(card.text[:260], "…")
 
 # %% [markdown]
-# The Hub validates a card, and so does each push. Before you run this: the card is on the Hub now. What else has
-# changed, without your help?
+# The Hub validates a card when you ask, and again when it is pushed. Before you run this: the card is on the Hub now.
+# What else has changed, without your help?
 
 # %%
 info = api.model_info(repo)
@@ -841,10 +855,21 @@ info.pipeline_tag, info.tags
 with lab.expect_error(ValueError):
     broken = b"---\nlicense: [cc0-1.0\n---\n# Topics\n"
     api.upload_file(repo_id=repo, path_in_repo="README.md", path_or_fileobj=broken)
+ModelCard.load(repo).content == read_back.content
 
 # %% [markdown]
-# A bracket is missing, and the push stops before anything is changed. To change one field later, `metadata_update(repo,
-# {"license": "mit"}, overwrite=True)` is enough.
+# A bracket is missing, and the push stops before anything is changed. To change one field later, you need no template.
+# What will become of the other fields?
+
+# %%
+from huggingface_hub import metadata_update
+
+metadata_update(repo, {"tags": ["workbook", "teaching"]}, overwrite=True)
+changed = ModelCard.load(repo).data.to_dict()
+[name for name, value in read_back.data.to_dict().items() if changed[name] != value]
+
+# %% [markdown]
+# One field changed, in a commit of its own; the others stayed.
 #
 # ### Exercise 13.5
 # Write `gaps(card, titles)`: `card` is the text of a card, `titles` a list of section titles. Return the list of
@@ -937,16 +962,13 @@ print(sorted(path.name for path in (work / "the-data").rglob("*.parquet")))
 # make somebody else: your own Hub has room for a second user.
 
 # %%
-from labs_utils.hub_server import auth, server
-from labs_utils.hub_server.store import Store
-
 for name in (secret, gated):
     api.delete_repo(name, missing_ok=True)  # so that you can run this cell twice
     api.create_repo(name, private=name == secret)
 for name in (notes, secret, gated):
     api.upload_file(repo_id=name, path_in_repo="letter.txt", path_or_fileobj=f"A letter in {name}.\n".encode())
 api.update_repo_settings(gated, gated="manual")
-colleague = auth.add_user(Store(server.default_folder()).database, "colleague") if practice else token
+colleague = hub.guest("colleague") if own_hub else token  # the token of somebody else
 
 # %% [markdown]
 # Four doors: a public, a private, a gated and a missing repository. Four keys: no token, somebody else's, yours, and
@@ -972,9 +994,9 @@ pd.DataFrame({key: {door: knock(doors[door], keys[key]) for door in doors} for k
 
 # %% [markdown]
 # Compare the rows *private* and *missing*, key by key. For anybody but the owner they are the same: *Repository Not
-# Found*, as 401 without a token and as 404 with one. If a Hub said "private", a stranger could find out which names
-# exist. So when you read this error, check three things: the spelling, `repo_type=`, and whether you are logged in as
-# who you think.
+# Found*, as 401 without a token and as 404 with one that the Hub knows. If a Hub said "private", a stranger could find
+# out which names exist. So when you read this error, check three things: the spelling, `repo_type=`, and whether you
+# are logged in as who you think.
 #
 # Now the last column: a **wrong token** is worse than none. The request is refused, even for a public file. Read the
 # sentences, too. Three of the six errors are here:
@@ -987,7 +1009,7 @@ with lab.expect_error(RepositoryNotFoundError):
     hf_hub_download(doors["missing"], "letter.txt")  # a slip of the finger
 with lab.expect_error(HfHubHTTPError):
     hf_hub_download(notes, "letter.txt", token=keys["a wrong one"])
-if practice:
+if own_hub:
     with lab.expect_error(GatedRepoError):
         hf_hub_download(gated, "letter.txt", token=colleague, cache_dir=work / "colleague")
 
@@ -997,7 +1019,7 @@ if practice:
 # end the owner takes it back, so that you can run the cells again.)
 
 # %%
-if practice:
+if own_hub:
     ask = {"authorization": f"Bearer {colleague}"}
     get_session().post(f"{api.endpoint}/{gated}/ask-access", headers=ask, follow_redirects=False)
     print("waiting:", [one.username for one in api.list_pending_access_requests(gated)])
@@ -1019,8 +1041,9 @@ with lab.expect_error(HfHubHTTPError):
     api.create_repo(repo)  # it is there already
 
 # %% [markdown]
-# A revision or a file that is not there is a 404 that says which of the two. A name that is taken is 409, *Conflict*,
-# and `exist_ok=True` says that you don't mind. That makes six:
+# A revision or a file that is not there is a 404 that says which of the two. (A `RemoteEntryNotFoundError` is an
+# `EntryNotFoundError`.) A name that is taken is 409, *Conflict*, and `exist_ok=True` says that you don't mind. Here
+# they are in a table, where the missing version and the missing file share a row. The sixth row comes next:
 #
 # | error | number | what it says | what you do |
 # | --- | --- | --- | --- |
@@ -1031,7 +1054,7 @@ with lab.expect_error(HfHubHTTPError):
 # | `HfHubHTTPError` | 409 | it is there already | `exist_ok=True` |
 # | `HfHubHTTPError` | 412 | somebody was faster | read again, change again, try again |
 #
-# The last one protects you from each other. You and a colleague both edit `diary.txt`, and both started from the same
+# The sixth protects you from each other. You and a colleague both edit `diary.txt`, and both started from the same
 # commit. Before you run this: whose line will survive?
 
 # %%
@@ -1227,8 +1250,8 @@ axes.set_title(f"What the demo answers: {shares.index[-1]}");
 # The function runs without Gradio, and that is how you test it: with the text that you hope for, and with the ones that
 # people really type. Look at the emoji: the model has no way to say "none of these", so it names a topic.
 #
-# Gradio draws the window around the function. It is a large package that asks for other versions of pandas and of the
-# Hub's client than this course uses, so give it an environment of its own.
+# Gradio draws the window around the function. It is a large package, with rules of its own about the versions of
+# others, and it may replace what this course was tested with. So give it an environment of its own.
 
 # %%
 if importlib.util.find_spec("gradio"):
@@ -1240,7 +1263,8 @@ if importlib.util.find_spec("gradio"):
 else:
     print("Gradio is not here. Copy app.py from the folder `work` (put the name into a cell of its own to see it),")
     print("and in a terminal, in the folder of your copy, after the lines that `labs hub start` prints:")
-    print("python -m venv demo; demo/bin/pip install gradio transformers torch; demo/bin/python app.py")
+    tools = "demo/Scripts" if os.name == "nt" else "demo/bin"
+    print(f"python -m venv demo; {tools}/pip install gradio transformers torch; {tools}/python app.py")
 
 # %%
 api.create_repo(demo_repo, repo_type="space", space_sdk="gradio", exist_ok=True)
@@ -1275,7 +1299,7 @@ now["HF_HOME"] = "the workbook's own" if practice else "your own cache"
 pd.DataFrame({"in this kernel": now, "for the real Hub": real})
 
 # %% [markdown]
-# All of these follow from **one variable of this notebook**: `practice = False` in its second cell leaves out
+# All of these follow from **one variable of this notebook**: `practice = False` in its second code cell leaves out
 # `lab.hub()`, and with it every difference in the table. Do it in hub mode (start Jupyter with `LABS_MODE=hub`), as
 # offline mode opens no connection, and after `hf auth login`. In hub mode with `practice = True` this chapter still
 # uses your own Hub: nothing is published by accident.
@@ -1306,8 +1330,8 @@ pd.DataFrame(rows, columns=["it would be", "who could read it"])
 # For practice they were fine. Under your name, on the real Hub, they would mislead people: leave section 13.12 out
 # there.
 #
-# Your own Hub goes on running after this notebook. `labs hub stop` in a terminal ends it; what it holds stays, in the
-# workbook's own folder.
+# Your own Hub does not stop with this notebook. `labs hub stop` in a terminal stops it, and so does an hour in which
+# nobody asks it anything. What it holds stays, in the workbook's own folder.
 
 # %% [markdown]
 # ## What changed since the notes
@@ -1327,7 +1351,7 @@ pd.DataFrame(rows, columns=["it would be", "who could read it"])
 # | you need a token before you can download | not for a public repository | section 13.3 asks without one |
 # | `joblib.load(hf_hub_download(…))` | `safetensors`, or an author whom you trust | a pickle runs code; section 13.6 |
 #
-# Each call in the middle column, once, and two of the old ones:
+# The calls in the middle column, once each, and three of the old ones:
 
 # %%
 import huggingface_hub
@@ -1339,7 +1363,8 @@ with lab.expect_error(TypeError):
 assert not hasattr(huggingface_hub, "Repository")
 snapshot_download(repo, ignore_patterns=["*.safetensors"], local_dir=work / "today", token=token)
 api.upload_folder(repo_id=notes, folder_path=local, path_in_repo="copy")
-print(hf("auth", "login", "--help").splitlines()[2].strip())
+api.create_commit(notes, [CommitOperationAdd("today.txt", b"today\n")], commit_message="Today")
+print(hf("auth", "login", "--help").splitlines()[0])
 print(hf("download", notes, "plan.md", "--local-dir", "today"))
 load_dataset(table, split="test").num_rows
 
