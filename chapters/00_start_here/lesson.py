@@ -46,8 +46,8 @@ lab.tokens(extract.tokenizer, mine)
 
 # %% [markdown]
 # For each token the model gives a list of numbers, a **vector**. Vectors can be compared. Before you run the next two
-# cells: which two of these four sentences will come out closest? Two of them share a word, and two share a meaning. And
-# where will yours belong?
+# cells: which two of these four sentences will come out closest? Two of them share the word *bank*; other pairs share a
+# meaning. And where will yours belong?
 
 # %%
 import torch
@@ -167,8 +167,9 @@ from importlib.metadata import distribution
 rows = []
 for name in ("transformers", "torch", "transformers-workbook"):
     package = distribution(name)
-    source = "a folder or an address" if package.read_text("direct_url.json") else "an index or a channel"
-    rows.append([name, package.version, (package.read_text("INSTALLER") or "unknown").strip(), source])
+    note, address = package.read_text("INSTALLER"), package.read_text("direct_url.json")
+    source = "a folder or an address" if address else "an index or a channel" if note else "no note"
+    rows.append([name, package.version, (note or "no note").strip(), source])
 pd.DataFrame(rows, columns=["package", "version", "installed by", "from"]).set_index("package")
 
 # %% [markdown]
@@ -270,8 +271,8 @@ lab.check("0.2", sentence_vector)
 # %% [markdown]
 # `lab.hint("0.2")` helps.
 #
-# In section 0.1 each sentence went through the model by itself. A model is quicker with many at once, and for that they
-# must be equally long: the shorter ones are filled up with **padding**. Before you run this: will the picture of 0.1
+# In section 0.1 each sentence went through the model by itself. A model takes many at once too, and for that they must
+# be equally long: the shorter ones are filled up with **padding**. Before you run this: will the picture of 0.1
 # change?
 
 # %%
@@ -286,7 +287,7 @@ for name, one in (("over the real tokens", careful), ("over all of them", carele
 
 # %% [markdown]
 # With the **attention mask**, which says which tokens are real, the batch gives the vectors of section 0.1 again. With
-# padding in the mean they are other vectors, and nothing warns you.
+# padding in the mean, each sentence that was padded gets another vector, and nothing warns you.
 #
 # Two vectors are compared by the **cosine similarity**: the cosine of the angle between them. For vectors of length one
 # it is their dot product. A table of all pairs is then one product of matrices:
@@ -401,8 +402,8 @@ for step, rows in enumerate(train.iter(batch_size=16)):
     curve.log(step=step, loss=loss)
 
 # %% [markdown]
-# The loss falls from about 2.1, which is what guessing among eight costs (−ln ⅛). And the sentence? It is not among the
-# texts of the training.
+# The loss begins at about 2.1, which is what guessing among eight costs (−ln ⅛), and falls. (Run the cell again, and
+# the training goes on from where it was.) And the sentence? It is not among the texts of the training.
 
 # %%
 assert sentence not in train["text"]
@@ -633,4 +634,4 @@ lab.quiz("00")
 lab.progress()
 
 # %% [markdown]
-# Next: [01 Architectures and attention](01_architectures.ipynb) looks inside the model that you have just trained.
+# Next: [01 Architectures and attention](01_architectures.ipynb) looks inside the encoder of this chapter.

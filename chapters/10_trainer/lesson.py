@@ -105,7 +105,7 @@ one_row(trainer.evaluate(encoded["validation"].select(range(64))), "held out")
 # | `map(…, batched=True)` | how many rows at a time; who pads them, and how far | 10.2, 10.3 |
 # | `TrainingArguments(…)` | more than a hundred settings, most of them at a default | 10.4 |
 # | `train()`, `evaluate(…)` | metrics, callbacks, what comes back | 10.5 to 10.7 |
-# | one number for a whole split | a class that the model never names | 10.8 |
+# | one number for a whole split | a class that the model hardly ever names | 10.8 |
 # | the loop itself | twenty lines | 10.9 |
 # | `save_strategy="no"` | checkpoints, resuming, stopping early, sharing | 10.10, 10.12 |
 # | one machine | what a batch is on many | 10.11 |
@@ -131,7 +131,8 @@ left.set(xlabel="texts, %", title=f"“{shares.index[0]}” is {times} as “{sh
 left.grid(axis="y", visible=False)
 groups = [frame["words"][frame["emotion"] == name] for name in shares.index[::-1]]
 right.boxplot(groups, orientation="horizontal", tick_labels=shares.index[::-1], showfliers=False)
-right.set(xlabel="words in a text", title="The lengths are much alike")
+medians = frame.groupby("emotion")["words"].median()
+right.set(xlabel="words in a text", title=f"Lengths: medians from {medians.min():.0f} to {medians.max():.0f} words")
 right.grid(axis="y", visible=False)
 
 # %% [markdown]
@@ -159,9 +160,9 @@ lab.check("10.1", lazy_baseline)
 # %% [markdown]
 # `lab.hint("10.1")` helps.
 #
-# One more look can save an evening. A label outside the range stops the training in the middle of an epoch, with an
-# error that does not name the row. (All but one: a row with `-100` is skipped without a word.) And some public sets
-# write `-1` for "this label is secret". So ask first:
+# One more look can save an evening. A label outside the range stops the training when its batch comes, which may be
+# late in an epoch, with an error that does not name the row. (All but one: a row with `-100` is skipped without a
+# word.) And some public sets write `-1` for "this label is secret". So ask first:
 
 # %%
 def ready(split, classes: int) -> str:
@@ -183,7 +184,7 @@ with lab.expect_error(ValueError):
     ready(secret, len(names))
 with lab.expect_error(ValueError):
     ready(emotions["train"].select([]), len(names))
-scores, measure = torch.zeros(2, len(names)), torch.nn.functional.cross_entropy
+scores, measure = torch.eye(2, len(names)), torch.nn.functional.cross_entropy
 with lab.expect_error(IndexError):
     measure(scores, torch.tensor([1, -1]))
 bool(measure(scores, torch.tensor([1, -100])) == measure(scores[:1], torch.tensor([1])))  # the second row is skipped
@@ -223,8 +224,9 @@ for size in (100, None):
 # %% [markdown]
 # `padding=True` pads to the longest text *that the function sees*. With `None` this is the longest of the split, so all
 # rows get one length, and `set_format("torch")` can make one tensor of any of them. Code that needs one width for all
-# rows works with `None` and fails without it. The price: all texts go through memory at once, and every row is as wide
-# as the longest. There is a better way: **don't pad here at all.**
+# rows works with `None`; with the default it works on a split of up to 1,000 rows, and a larger one may break it. The
+# price: all texts go through memory at once, and every row is as wide as the longest. There is a better way: **don't
+# pad here at all.**
 
 # %%
 def tokenize(rows):
@@ -254,9 +256,9 @@ print({name: tuple(value.shape) for name, value in first[0].items()})
 print([tuple(batch["input_ids"].shape) for batch in first])
 
 # %% [markdown]
-# 32 rows each time, and a width of its own. Two more things happened on the way: the column `label` became `labels`,
-# which is what a model calls it, and lists became tensors. How many positions are computed for nothing? Compare four
-# ways to make the batches.
+# 32 rows each time, and as wide as the longest of them. Two more things happened on the way: the column `label` became
+# `labels`, which is what a model calls it, and lists became tensors. How many positions are computed for nothing?
+# Compare four ways to make the batches.
 
 # %%
 def positions(order, size: int = 32) -> int:
@@ -280,19 +282,19 @@ figure, axes = plt.subplots(figsize=(7.2, 2.8))
 axes.barh(ratio.index[::-1], ratio[::-1], color=["#009E73", "#009E73", "#E69F00", "#E69F00"])
 axes.axvline(1, color="black", linewidth=1, linestyle=":")
 axes.grid(axis="y", visible=False)
-axes.set_title("Dynamic padding computes far less for nothing")
+axes.set_title(f"Batch by batch: {ratio.iloc[2]:.1f} positions for each token, not {ratio.iloc[0]:.1f}")
 axes.set_xlabel("positions computed for each real token");
 
 # %% [markdown]
-# The dotted line at 1 would be no padding at all. Padding each batch to its own longest row (green) saves most of the
-# waste; with rows of like length in one batch, hardly any is left. Which collator did the training of 10.0 use, that
-# was given a tokenizer and no collator?
+# The dotted line at 1 would be no padding at all; what a bar has beyond it is waste. Padding each batch to its own
+# longest row (upper green bar) saves a good part of it; with rows of like length in one batch, hardly any is left.
+# Which collator did the training of 10.0 use, that was given a tokenizer and no collator?
 
 # %%
 print(type(trainer.data_collator).__name__, "| of our tokenizer:", trainer.data_collator.tokenizer is tokenizer)
 
 # %% [markdown]
-# This one. It groups by length on request: section 10.4 asks for it.
+# This one. The Trainer also groups rows by length, on request: section 10.4 asks for it.
 #
 # What does the collator do with rows of *text*? It pads what a tokenizer has made; it does not tokenize. And it does
 # not truncate: these are all its settings.
@@ -319,7 +321,8 @@ with lab.expect_error(ValueError):
 
 # %% [markdown]
 # Multiples of 8 suit the matrix units of a GPU. `max_length` means something only with `padding="max_length"`, as the
-# warning says, and it never shortens. Without padding, rows of two lengths make no tensor, and that is the error.
+# library warns once in a run, and it never shortens. Without padding, rows of two lengths make no tensor, and that is
+# the error.
 
 # %% [markdown]
 # ### Exercise 10.2
@@ -371,8 +374,8 @@ print("Trainer takes:", *list(inspect.signature(Trainer.__init__).parameters)[1:
 # `resume_from_checkpoint` (belongs to `train()`), `device` and `logger` (the arguments see to them).
 #
 # Now the model and its arguments. We keep the embeddings and the lower four of six layers frozen, so that gradients are
-# computed for the upper two and the head only. For one short pass we do without dropout. And the learning rate is far
-# above the 2e-5 that many begin with: a small model, and few steps.
+# computed for the upper two, the pooler and the head only. For one short pass we do without dropout. And the learning
+# rate is far above the 2e-5 that many begin with: a small model, and few steps.
 
 # %%
 def fresh(dropout: float = 0.0):
@@ -393,8 +396,8 @@ trained = sum(weight.numel() for weight in model.parameters() if weight.requires
 f"{trained:,} of {model.num_parameters():,} parameters are trained"
 
 # %% [markdown]
-# `options` holds a few arguments about the machine and the log. The others *are* the training; read what stands beside
-# them:
+# `options` holds a few arguments about the machine and the log. The others say how the model is trained, and what you
+# see of it; read what stands beside them:
 
 # %% tags=["long"] why="every argument is explained where it stands"
 arguments = TrainingArguments(
@@ -414,7 +417,7 @@ arguments = TrainingArguments(
 )
 
 # %% [markdown]
-# What you don't say is decided too. These are the defaults that shape every run:
+# What you don't say is decided too. These are some of the defaults:
 
 # %%
 defaults = ["optim", "lr_scheduler_type", "max_grad_norm", "gradient_accumulation_steps", "seed", "report_to"]
@@ -456,7 +459,7 @@ with lab.expect_error(RuntimeError):
     Trainer(model_init=model_init, args=quick, optimizers=(descent, steady), **parts)
 
 # %% [markdown]
-# Once when the Trainer is made, and again at the start of every `train()`, so each training begins from nothing: that
+# Once when the Trainer is made, and again at the start of every `train()`, so each training begins afresh: that
 # is what a search over learning rates needs. With your own `optimizers` the arguments' learning rate is not used. Both
 # together can't work, as an optimizer holds the weights of *one* model.
 
@@ -487,8 +490,10 @@ scores["macro f1"] = f1_score(truth, lazy.argmax(axis=-1), average="macro")
 one_row(scores, "always the most frequent")
 
 # %% [markdown]
-# Accuracy is the share of the largest class. Weighted F1 falls to about half of that, because the other classes have an
-# F1 of zero. Macro F1, the plain mean over the classes, is lowest: here every class counts the same, however rare.
+# Accuracy is the share of the largest class. Weighted F1 falls to about half of that: even the largest class has an F1
+# of only about a half, because most of the answers that name it are wrong. (The other classes have an F1 of zero, and
+# they added nothing to the accuracy either.) Macro F1, the plain mean over the classes, is lowest: here every class
+# counts the same, however rare.
 #
 # `EvalPrediction` unpacks like a pair, and you may read that it is a named tuple. Is it? (It can hold more on request,
 # with `include_for_metrics`.)
@@ -613,9 +618,9 @@ trainer = Trainer(
 )
 
 # %% [markdown]
-# `lab.training_curve().callback()` is such a callback too, and draws every number that is logged. Before you run this:
-# what should the loss be at the first step, when the head knows nothing? A uniform guess over six classes costs ln 6,
-# about 1.8.
+# `lab.training_curve().callback()` is such a callback too, and draws what is logged, but for the times. Before you run
+# this: what should the loss be at the first step, when the head knows nothing? A uniform guess over six classes costs
+# ln 6, about 1.8.
 
 # %%
 output = trainer.train()
@@ -650,7 +655,8 @@ one_row(trainer.state.log_history[-1], "logged")
 # In a notebook, the Trainer's progress table takes the times out of the very dict that you get. The log still has them.
 # With `disable_tqdm=True` there is no table, and the dict keeps them, as a cell of section 10.10 asserts.
 #
-# `predict` returns the logits as well: an `EvalPrediction`, and what `compute_metrics` says about it.
+# `predict` returns the logits as well: the two parts of an `EvalPrediction`, and what `compute_metrics` says about
+# them.
 
 # %%
 predicted = trainer.predict(encoded["test"])
@@ -678,9 +684,10 @@ in_order = [names.index(name) for name in shares.index]
 per_class = f1_score(predicted.label_ids, answers, average=None, labels=in_order, zero_division=0)
 figure, axes = plt.subplots(figsize=(7.2, 2.8))
 axes.bar([f"{name}\n{100 * share:.0f} %" for name, share in shares.items()], per_class)
-for value, name in ((again["f1"], "weighted"), (per_class.mean(), "macro")):
+means = sorted([(again["f1"], "weighted"), (per_class.mean(), "macro")])
+for (value, name), side in zip(means, ("top", "bottom")):  # the lower one is written below its line
     axes.axhline(value, color="#D55E00", linestyle=":")
-    axes.text(len(names) - 0.45, value, f"{name} {value:.2f}", color="#D55E00", va="center", backgroundcolor="white")
+    axes.text(len(names) - 0.45, value, f"{name} {value:.2f}", color="#D55E00", va=side)
 axes.grid(axis="x", visible=False)
 axes.set(ylabel="F1 on the test split", ylim=(0, 1), xlim=(-0.6, len(names) + 0.5))
 axes.set_title(f"One number hides six: “{shares.index[per_class.argmin()]}” has an F1 of {per_class.min():.2f}");
@@ -717,7 +724,7 @@ history = pd.DataFrame([entry for entry in trainer.state.log_history if "loss" i
 clipped = (history["grad_norm"] > arguments.max_grad_norm).mean()
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 2.8))
 left.plot(history["step"], history["learning_rate"], marker=".")
-left.set(xlabel="step", ylabel="learning rate", title="Up for a tenth of the steps, then down to zero")
+left.set(xlabel="step", ylabel="learning rate", title="Up for a tenth of the steps, then down towards zero")
 right.plot(history["step"], history["grad_norm"], marker=".", color="#E69F00")
 right.axhline(arguments.max_grad_norm, color="black", linestyle=":", linewidth=1)
 right.set(xlabel="step", ylabel="norm of the gradients", ylim=(0, None))
@@ -799,8 +806,8 @@ table.sort_values("loss", ascending=False).head(6).round(2)
 
 # %% [markdown]
 # The mean of these losses is the Trainer's `eval_loss`, as the cell asserts. At the top stand the texts that surprised
-# the model most. Read them. Some will be hard, some will have a doubtful label, and some will show you a habit of the
-# model. The other end is worth a look too: what is the model so sure about?
+# the model most. Read them, and ask of each: is the text hard, is its label doubtful, or is it a habit of the model?
+# Before you run the next cell: what share of the whole loss does the worst tenth of the texts make?
 
 # %%
 ordered = table["loss"].sort_values(ascending=False).to_numpy()
@@ -821,8 +828,8 @@ axes.set_title(f"A tenth of the texts makes {100 * share:.0f} % of the loss");
 #
 # ### A remedy, measured
 # Why does the rarest emotion lose? Each text pulls on the weights once, and there are few of its kind. So let its texts
-# pull harder. **Class weights** do that: a text's loss is multiplied by *rows / (classes × rows of its class)*, and the
-# `Trainer` takes a loss function of your own.
+# pull harder. **Class weights** do that: a text's loss is multiplied by *rows / (classes × rows of its class)*, the
+# mean of a batch is taken with these weights, and the `Trainer` takes a loss function of your own.
 
 # %%
 counts = np.bincount(encoded["train"]["label"], minlength=len(names))
@@ -866,8 +873,9 @@ pd.DataFrame({name: by_class(output) for name, output in outcomes.items()}).roun
 # %% [markdown]
 # Look at the row of the rarest emotion: the weights lift it further than the same number of plain steps do, and the
 # macro F1 goes up with it. Then read the other rows from left to right: which emotions gained, which lost, and what
-# became of the accuracy? That is the price, and the test split is small: the title of the confusion matrix says on how
-# few texts the last row stands. Whether the price is worth paying depends on what you need the rare class for.
+# became of the accuracy? That is the price, if there is one. And the test split is small: the title of the confusion
+# matrix says on how few texts the last row stands. Whether the price is worth paying depends on what you need the rare
+# class for.
 #
 # ### Exercise 10.5
 # Write `confident_mistakes(logits, labels, k)`: `logits` is a tensor of shape `[rows, classes]`, `labels` one of shape
@@ -981,7 +989,7 @@ axes.set(xlabel="step", ylabel="loss", title="One and the same training");
 
 # %% [markdown]
 # The dots lie on the wide line: the same losses, dropout and all, but for the last digits. So this *is* the Trainer. It
-# takes some time for logging, callbacks, and a look at the gradients at each step; with so few steps the ratio of the
+# also logs and calls its callbacks at each step; what that costs is hard to see, for with so few steps the ratio of the
 # times wobbles. What the twenty lines don't have is everything else in this chapter: evaluation, checkpoints, resuming,
 # many devices, mixed precision. The one line that you'd hardly guess is the order of the rows: epoch *e* is shuffled
 # with the seed `seed + e`, by `accelerate`, so that it can be repeated after an interruption.
@@ -1059,7 +1067,8 @@ f"{len(losses(broken))} losses, then {len(losses(resumed))}; largest difference 
 # %% [markdown]
 # Not similar: the same, but for the last digits. The Trainer skipped the five batches that were done and went on with
 # the sixth. (The resumed log has all sixteen losses: the first five come from `trainer_state.json`.)
-# `train(resume_from_checkpoint=True)` takes the newest checkpoint in `output_dir`, so you needn't remember its number:
+# `train(resume_from_checkpoint=True)` takes the checkpoint with the highest number in `output_dir`, so you needn't
+# remember it:
 
 # %%
 from transformers.trainer_utils import get_last_checkpoint
@@ -1257,8 +1266,9 @@ print(publish.push_to_hub, publish.hub_model_id, publish.hub_strategy.value)
 print([choice.value for choice in type(publish.hub_strategy)])
 
 # %% [markdown]
-# `end` pushes when you call `push_to_hub`. `every_save` pushes the model at each save, `checkpoint` also what is needed
-# to resume, `all_checkpoints` every one of them. First look at what there is to send.
+# `end` pushes when you call `push_to_hub` or `save_model`, and not by itself. `every_save` pushes the model at each
+# save, `checkpoint` also what is needed to resume, `all_checkpoints` every one of them. First look at what there is to
+# send.
 
 # %%
 trainer.save_model()
@@ -1367,7 +1377,7 @@ lab.quiz("10")
 
 # %% [markdown]
 # ## Recap
-# - Look first: uneven classes make accuracy flatter a model, and one label out of range stops a training in its middle.
+# - Look first: uneven classes make accuracy flatter a model, and one label out of range stops a training.
 # - `map(batched=True)` hands over 1,000 rows, `batch_size=None` the whole split; the collator pads to the longest row
 #   of a batch.
 # - The arguments have new names (`eval_strategy`, `processing_class`, `warmup_steps`); macro F1 counts every class the
