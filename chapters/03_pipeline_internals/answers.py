@@ -123,6 +123,12 @@ def span_of_tensors(*given):
     return tuple(torch.tensor(span_in_a_loop(*given)))
 
 
+def span_with_a_small_penalty(start_logits, end_logits, inside, longest):
+    sums = start_logits[:, None] + end_logits
+    allowed = torch.ones_like(sums).triu().tril(longest - 1).bool() & inside[:, None] & inside
+    return divmod(int((sums - 1000 * ~allowed).argmax()), len(inside))
+
+
 RIGHT = {
     "3.1": [tuple_by_the_library, tuple_in_a_loop],
     "3.2": [softmax_row_by_row, softmax, softmax_with_numpy],
@@ -177,5 +183,6 @@ WRONG = {
         (lambda s, e, inside, longest: (3, 3), "scores higher"),
         (lambda s, e, inside, longest: (-1, 1), "not two of the tokens"),
         (span_of_tensors, "of two ints was expected"),
+        (span_with_a_small_penalty, "not low enough"),
     ],
 }

@@ -292,13 +292,17 @@ def span_cases(generator):
             inside[torch.randint(tokens, (1,), generator=generator)] = True
             low = 20 * (longest % 2)  # sometimes all logits are negative: 0 is no floor
             yield *(torch.randn(2, tokens, generator=generator) * 3 - low), inside, longest
+    yield *torch.tensor([[0.0, -4e4, -5e4], [0, -4e4, -3e4]]), torch.cat([none, every.expand(2)]), 2  # nor is −1000
 
 
 @exercise(
     "3.6",
     mistakes=[
         ("Perhaps you took the best start and the best end each by itself.", each_by_itself),
-        ("Perhaps you set a score of 0 for what is not allowed: logits may be negative.", partial(span, outside=0.0)),
+        (
+            "Perhaps your score for what is not allowed is not low enough: logits may be negative.",
+            partial(span, outside=0.0),
+        ),
         ("Perhaps you did not ask both ends whether they are inside.", partial(span, anywhere=True)),
         ("Perhaps the count is off by one: both ends belong to the span.", partial(span, more=1)),
         (

@@ -186,7 +186,7 @@ with lab.expect_error(ValueError):
 with torch.no_grad():
     as_a_batch, by_hand = model(row[None]).logits, model(torch.tensor([bare], device=device)).logits
 print(f"a batch of one: off by {(as_a_batch - logits).abs().max():.0e}")
-print(f"and without the special tokens: off by {(by_hand - logits).abs().max():.1f}")
+print(f"and without the special tokens: off by {(by_hand - logits).abs().max():.2f}")
 
 # %% [markdown]
 # A model takes a **batch**, `[texts, tokens]`, also of one text. And the two special tokens matter: the ids by hand
@@ -452,12 +452,30 @@ figure, axes = plt.subplots(figsize=(7, 3.2))
 for masked, label in ((True, "with the mask"), (False, "without")):
     axes.plot(counts, curves[masked], "o-")
     axes.text(counts[-1] + 3, curves[masked][-1], label, va="center")
-axes.set(title="With the mask, padding changes nothing", xlabel="length after padding (tokens)")
+axes.set(title="With the mask, pads behind the text change nothing", xlabel="length after padding (tokens)")
 axes.set(ylabel="probability of “sports”", ylim=(0, 1.05), xlim=(10, 160));
 
 # %% [markdown]
-# The line with the mask is flat: padding costs time, but it changes no answer. The other line moves with the number of
-# pads, a number that has nothing to do with the text.
+# The line with the mask is flat: padding behind the text costs time, but it changes no answer. The other line moves
+# with the number of pads, a number that has nothing to do with the text.
+#
+# A tokenizer can also pad **in front**; chapter 04 does so with chats. Before you run this: the mask is right. Will the
+# answer stay the same?
+
+# %%
+left = tokenizer(text, padding="max_length", max_length=64, padding_side="left", return_tensors="pt").to(device)
+places = (left["attention_mask"].cumsum(dim=-1) - 1).clamp(min=0)  # the first real token gets place 0
+with torch.no_grad():
+    in_front, counted = model(**left).logits, model(**left, position_ids=places).logits
+print(f"pads behind:                   off by {(rows['padded, mask'] - logits).abs().max():.2f}")
+print(f"pads in front:                 off by {(in_front - logits).abs().max():.2f}")
+print(f"in front, places counted anew: off by {(counted - logits).abs().max():.2f}")
+print("by itself this tokenizer pads on the", tokenizer.padding_side)
+
+# %% [markdown]
+# It doesn't. The mask hides the pads, but this model numbers the places from the left, pads included, so each word
+# stood at another place. With the places counted anew the answer is back. So pad on the side on which the model's own
+# tokenizer pads.
 #
 # The mask matters once more when you average token vectors yourself: an average over pads is no average of the words.
 #
@@ -516,7 +534,7 @@ classifier(long_text, truncation=True, top_k=2)
 
 # %%
 small = tokenizer(
-    three[2], truncation=True, max_length=12, stride=4,
+    " ".join(three[:2]), truncation=True, max_length=12, stride=4,
     return_overflowing_tokens=True, return_offsets_mapping=True,
 )
 for ids, places in zip(small["input_ids"], small["offset_mapping"]):
@@ -524,9 +542,9 @@ for ids, places in zip(small["input_ids"], small["offset_mapping"]):
     print(" ".join(tokenizer.convert_ids_to_tokens(ids)), "| characters", real[0][0], "to", real[-1][1])
 
 # %% [markdown]
-# Of its 12 tokens, two are `[CLS]` and `[SEP]`; 4 repeat the end of the window before; so 6 are new. (The last window
-# may be shorter.) The **offsets** say which characters of the text each token came from; special tokens have `(0, 0)`.
-# With them you find your way back.
+# Of the second window's 12 tokens, two are `[CLS]` and `[SEP]`; 4 repeat the end of the first window; so 6 are new.
+# (The last window holds what is left.) The **offsets** say which characters of the text each token came from; special
+# tokens have `(0, 0)`. With them you find your way back.
 #
 # Now the long text, window by window:
 
@@ -652,9 +670,9 @@ print(example["question"], "→", example["answers"]["text"][0])
 ask({"question": example["question"], "context": example["context"]})
 
 # %% [markdown]
-# The question says *moves too quickly*, the passage *goes too fast*: meaning is compared, not words. `start` and `end`
-# count characters of the **original** context, so `context[start:end]` is the text with its capitals and commas,
-# although the model only ever saw lower case. That is what the offsets are for.
+# The question says *moves too quickly*, the passage *goes too fast*: vectors are compared, so the wording may differ.
+# `start` and `end` count characters of the **original** context, so `context[start:end]` is the text with its capitals
+# and commas, although the model only ever saw lower case. That is what the offsets are for.
 #
 # One example proves little. Ask forty questions of the test set, in batches of eight inputs: the library puts windows
 # of several questions into one batch, and sorts the answers out again. The passage is right if the true answer lies
@@ -743,10 +761,10 @@ print(f"of {len(start)}: {int((end < start).sum())} end before they start, {int(
 
 # %% [markdown]
 # The two logits are separate scores, and nothing ties them together: the end may come before the start, or far behind
-# it, and either may lie in the question or on a special token. This head is trained, so it happens rarely, if at all;
-# but each time it would be a wrong answer. So a good postprocess looks at **pairs**: the score of a span is its start
-# logit plus its end logit, and only pairs that are allowed take part. Here are the pairs around the best start for one
-# question; grey ones are not allowed.
+# it, and either may lie in the question or on a special token. This head is trained, so few of the forty are hit; but a
+# span that ends before it starts holds no text, and one that runs on holds much besides the answer. So a good
+# postprocess looks at **pairs**: the score of a span is its start logit plus its end logit, and only pairs that are
+# allowed take part. Here are the pairs around the best start for one question; grey ones are not allowed.
 
 # %%
 number = 1
@@ -780,7 +798,7 @@ print("the model reads:", " ".join(words[best_row : best_column + 1]))
 # `start_logits[start] + end_logits[end]` among those with `start <= end`, both ends inside, and at most `longest`
 # tokens (`end - start + 1 <= longest`). For example, start logits `[9., 1., 5., 0.]`, end logits `[0., 8., 2., 3.]`,
 # `inside = [False, True, True, True]` and `longest=2` give `(1, 1)`: token 0 is not inside, and `(2, 1)` runs
-# backwards. At least one token is inside.
+# backwards. Logits may be of any size, negative ones too. At least one token is inside.
 
 # %% tags=["exercise"]
 def best_span(start_logits: torch.Tensor, end_logits: torch.Tensor, inside: torch.Tensor, longest: int) -> tuple[int, int]:
@@ -925,7 +943,8 @@ lab.quiz("03")
 # - Shapes go `[batch, tokens]` → `[batch, tokens, width]` → `[batch, width]` → `[batch, classes]`; a `ModelOutput`
 #   gives its fields by attribute, key or index, and the index moves when labels are given.
 # - Softmax runs over the last dimension, the classes; along another it gives nonsense without an error.
-# - With the attention mask, padding changes no answer; without it, the answer depends on the number of pads.
+# - With the attention mask, padding behind the text changes no answer; without it, the answer depends on the number of
+#   pads.
 # - Overlapping windows read what truncation loses, and offsets lead from tokens back to characters.
 # - Four methods and a registration make a pipeline of your own; batching pays when the machine works in parallel and
 #   padding is low.

@@ -267,6 +267,7 @@ WRONG = {
         (lambda logits, labels: entropy_of(exponentials(logits), labels), "exp(1000)"),
         (lambda logits, labels: entropy_of(logits.softmax(dim=-1) + 1e-9, labels), "cut the probabilities off"),
         (lambda logits, labels: logits.logsumexp(dim=-1) - logits[:, 0], "mean over the examples"),
+        (lambda logits, labels: entropy_with_masks(logits, labels).item(), "backward() starts from it"),
     ],
     "8.4": [
         (lambda X: 2 / torch.linalg.eigvalsh(X.T @ X), "One rate is asked for"),

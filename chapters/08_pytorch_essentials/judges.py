@@ -128,6 +128,7 @@ def cross_entropy_by_hand(answer):
     for logits, labels in cases:
         is_large = logits.abs().max() > 100
         trial = Trial(answer, logits, labels)
+        trial.returns(torch.Tensor, "a tensor (backward() starts from it)")
         got = trial.tensor((), "One number is asked for: the mean over the examples.")
         infinite = "Perhaps exp(1000) was infinite, or you took the logarithm of a 0.", is_large
         trial.expect(got.isfinite(), f"a finite loss was expected, but got {got.item()}", infinite)

@@ -95,10 +95,12 @@ for box in (list, nn.ModuleList):
     for layer in model.layers:
         out = layer(out)
     print(f"{box.__name__:10} {sum(parameter.numel() for parameter in model.parameters()):3} parameters")
+with lab.expect_error(ValueError):
+    torch.optim.SGD(InAList(list).parameters(), lr=0.1)
 
 # %% [markdown]
-# Both compute, and neither warns you. But an optimizer that is given the parameters of the first model gets nothing to
-# train. Use `nn.ModuleList` or `nn.ModuleDict`.
+# Both compute, and neither model warns you. The optimizer does, but only because it got nothing at all: with one more
+# layer that is registered, it would train that one and leave the list alone. Use `nn.ModuleList` or `nn.ModuleDict`.
 #
 # ### Exercise 8.1
 # Write `linear(x, weight, bias)`. `x` has shape `[..., in]`, `weight` `[out, in]`, `bias` `[out]` or is `None`. Return
@@ -159,7 +161,7 @@ with lab.expect_error(NotImplementedError, RuntimeError):
 
 # %% [markdown]
 # ReLU and Sigmoid can't. GELU dips a little below zero, Tanh goes to −1. Keep in mind that a sigmoid can't give a
-# negative number: it will spoil an experiment below. And ReLU takes integers only by luck: write your numbers as
+# negative number: it will spoil an experiment below. And ReLU takes integers, GELU refuses them: write your numbers as
 # `-1.0`, not as `-1`.
 #
 # ### Exercise 8.2
@@ -223,7 +225,7 @@ axes.legend();
 # the lead is at most 1.)
 #
 # For numbers instead of classes there are others. Before you run this: five predictions are off by 0.1 up to 10. Which
-# of the three losses will care most about the last one, and which least?
+# of the three losses will care most about the last one?
 
 # %%
 off = [0.1, 0.5, 1.0, 2.0, 10.0]
@@ -629,10 +631,10 @@ pd.DataFrame(off, index=ways).T.round(4).rename_axis("examples in a piece")
 
 # %% [markdown]
 # The table shows how far each gradient is from that of all twelve at once. Undivided means are wrong as soon as there
-# are two pieces: the step is too long, as if the learning rate were multiplied. Divided by the number of pieces, they
-# are right as long as the pieces are equal. With 8 and 4, or with 5, 5 and 2, the examples of the short piece count
-# more than the others. Only the last column is right throughout: divide each **sum** by the number of all examples.
-# (With texts of different lengths, count tokens in the same way.)
+# are two pieces: the gradient is too large, and with SGD that makes the step too long. Divided by the number of pieces,
+# they are right as long as the pieces are equal. With 8 and 4, or with 5, 5 and 2, the examples of the short piece
+# count more than the others. Only the last column is right throughout: divide each **sum** by the number of all
+# examples. (With texts of different lengths, count tokens in the same way.)
 #
 # ### Exercise 8.5
 # Write `accumulate(model, optimizer, batches, group)`. `batches` is a list of pairs `(x, y)`, `x` of shape
@@ -845,8 +847,8 @@ at = [0, 10, 100, 1_000, 1_499]
 pd.DataFrame({f"amsgrad={name}": [run[step] for step in at] for name, run in moves.items()}, index=at).T.round(4)
 
 # %% [markdown]
-# The table shows how far the weight moves in these steps. Plain AdamW forgets: after a thousand steps it moves by
-# nearly the full rate again. With `amsgrad` the outlier slows down the later steps, too.
+# The table shows how far the weight moves in these steps. Plain AdamW forgets: after a thousand steps it moves by most
+# of the rate again. With `amsgrad` the outlier slows down the later steps, too.
 #
 # ### Exercise 8.6
 # Write `adamw_step(w, gradient, m, v, step, lr, beta1, beta2, eps, weight_decay)`; it returns the new `(w, m, v)` and
@@ -988,8 +990,8 @@ figure.suptitle("All schedules of get_scheduler, from a rate of 0.1", x=0.01, ha
 
 # %% [markdown]
 # Blue follows the step, orange the loss (`greedy` raises the rate while the loss falls and lowers it when it doesn't).
-# `constant` ignores the warmup that it is given. `constant_with_warmup` is constant *after* the warmup. And
-# `polynomial` is bent here because of `power=2`.
+# `constant` ignores the warmup that it is given, and so do the orange ones. `constant_with_warmup` is constant *after*
+# the warmup. And `polynomial` is bent here because of `power=2`.
 #
 # The settings of one schedule travel in a dict, `scheduler_specific_kwargs`. Their names, too, are often told wrong.
 # Before you run this: which of the six exist?
@@ -1022,8 +1024,9 @@ for plan, (planned, taken) in plans.items():
     print(f"{plan:22} last rate {seen[-1]:.4f}, largest {max(seen):.4f}")
 
 # %% [markdown]
-# Planned twice, it ends with more than half of the rate; stepped once an epoch, it never leaves the warmup. A schedule
-# only counts its calls: plan **optimizer steps**, and call `scheduler.step()` once after each `optimizer.step()`.
+# Planned twice, it ends with more than half of the rate; stepped once an epoch, it never leaves the warmup. Such a
+# schedule only counts its calls: plan **optimizer steps**, and call `scheduler.step()` once after each
+# `optimizer.step()`.
 #
 # What is warmup good for? You know Adam's first step: every weight moves by the full rate, and only the sign of its
 # gradient counts. In a network that already knows something, that is a kick. Take one that fits the sine, and ask it
@@ -1057,8 +1060,9 @@ assert max(kicked) > 5 * max(warmed)
 # %% [markdown]
 # The grey line is the loss before the first step; the titles are about the blue curves. At 0.1 the first steps without
 # warmup make the loss many times worse: the network has lost the sine, and must learn it again. With warmup the first
-# steps are small while Adam's running means fill up, and the loss hardly rises above the line. At 0.01 there is nothing
-# to cure. So warmup is what makes a large rate bearable; whether you need the large rate is another question.
+# steps are small while Adam's running means fill up; the loss falls first, and the swing at the full rate is far
+# smaller. At 0.01 there is nothing to cure. So warmup is what makes a large rate bearable; whether you need the large
+# rate is another question.
 #
 # ### Exercise 8.8
 # `LambdaLR` takes a function from the step to a **factor**, by which the optimizer's rate is multiplied. Write
@@ -1198,8 +1202,9 @@ with lab.expect_error(ValueError):
     batches(sampler=sampler, shuffle=True)
 
 # %% [markdown]
-# This sampler draws 8 and 9 four times as often as each of the others. A `batch_sampler` goes further and says which
-# examples stand together; chapter 09 puts texts of similar length together with it.
+# In each draw 8 and 9 are four times as likely as any of the others, and nothing keeps an example from coming twice. A
+# `batch_sampler` goes further and says which examples stand together; chapter 09 puts texts of similar length together
+# with it.
 #
 # `shuffle=True` makes a new order in each epoch. To get the same orders in another run, give the loader a `generator`.
 # Before you run this: which lines will be equal?
@@ -1280,9 +1285,9 @@ unpack = [sys.executable, "-c", "import pickle, sys; pickle.load(sys.stdin.buffe
 print(subprocess.run(unpack, input=parcel, capture_output=True).stderr.decode().splitlines()[-1])
 
 # %% [markdown]
-# It can't: the pickle holds names only, and `__main__` is another program there. So write datasets for workers into a
-# file and import it. This one takes 40 milliseconds for each example, says which process loaded it, and has a random
-# generator of its own.
+# It can't: the pickle holds the name of the class, not its code, and `__main__` is another program there. So write
+# datasets for workers into a file and import it. This one takes 40 milliseconds for each example, says which process
+# loaded it, and has a random generator of its own.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -1353,7 +1358,7 @@ print(*[str(warning.message) for warning in caught])
 # %% [markdown]
 # ## 8.12 A batch is a dict
 # <!-- T138 -->
-# (Uses `batch` and `sentences` of section 8.11.) Training loops hold a puzzling line:
+# (Uses `batch` and `sentences` of section 8.11, and `tokenizer` of 8.7.) Training loops hold a puzzling line:
 # `{k: v.to(device) for k, v in batch.items()}`. Before you run this: what are `k` and `v`? And is `items()` a list, an
 # iterator, or something else?
 
@@ -1390,9 +1395,9 @@ print({name: str(getattr(value, "device", "no device")) for name, value in moved
 print("in one call:", tokenizer(sentences, padding=True, return_tensors="pt").to("meta")["input_ids"].device)
 
 # %% [markdown]
-# The layer has moved, the tensor hasn't. `tensor.to` returns a **new** tensor, and you must keep it; `module.to`
-# changes the module itself. That is why loops write `batch = {…}` but only `model.to(device)`. Forget it, and the two
-# don't meet. A list has no `to`; the tokenizer's own batch has one that does the loop for you.
+# The layer has moved, the tensor hasn't. `tensor.to` **returns** the tensor over there, and you must keep it;
+# `module.to` changes the module itself. That is why loops write `batch = {…}` but only `model.to(device)`. Forget it,
+# and the two don't meet. A list has no `to`; the tokenizer's own batch has one that does the loop for you.
 
 # %% [markdown]
 # ## 8.13 Progress bars
@@ -1443,22 +1448,30 @@ for more in ({}, {"colour": "green"}, {"bar_format": own_format}, {"colour": Tru
 # It warns, and draws a bar without a colour. `bar_format` says what stands where.
 #
 # Isn't it slow to draw a bar in each step? And what is `position` for? Before you run this: how often is a bar drawn in
-# 200,000 steps?
+# 200,000 steps? And in 2,000, if each of them calls `set_postfix`?
 
 # %%
-paper = io.StringIO()
-for _ in text_bar(range(200_000), file=paper, ncols=60):
-    pass
-drawn = paper.getvalue().count("\r")
-assert drawn < 2_000
+def drawings(steps, **options):
+    """How often a bar is drawn in so many steps; with `options`, each step calls `set_postfix`."""
+    paper = io.StringIO()
+    for step in (bar := text_bar(range(steps), file=paper, ncols=60)):
+        if options:
+            bar.set_postfix(step=step, **options)
+    return paper.getvalue().count("\r")
+
+assert (alone := drawings(200_000)) < 2_000 <= (often := drawings(2_000, refresh=True))
+print(f"{alone} times in 200,000 steps; with set_postfix {often} times in 2,000,", end=" ")
+print(f"with refresh=False {drawings(2_000, refresh=False)} times")
+
+# %%
 for position in (0, 1):
     with text_bar(total=3, desc="batches", ncols=40, file=io.StringIO(), position=position) as bar:
         print(f"position={position} writes {bar.fp.getvalue()!r}")
-print(f"drawn {drawn} times in 200,000 steps")
 
 # %% [markdown]
-# A bar is drawn at most once in `mininterval`, a tenth of a second, so a few times in all. `position=1` goes down a
-# line before it draws (`\n`) and up again (`\x1b[A`): in a terminal, two bars then stand one below the other.
+# Between its first and its last drawing a bar is drawn at most once in `mininterval`, a tenth of a second. But
+# `set_postfix` draws at once, in each step: in a fast loop give it `refresh=False`. `position=1` goes down a line
+# before it draws (`\n`) and up again (`\x1b[A`): in a terminal, two bars then stand one below the other.
 
 # %% [markdown]
 # ## What changed since the notes
@@ -1510,6 +1523,20 @@ with torch.inference_mode():
 print("graph in inference mode:", answer.last_hidden_state.requires_grad)
 with lab.expect_error(TypeError):
     get_scheduler("cosine_with_restarts", adamw, 1, 10, num_cycles=3)
+
+# %%
+class ANN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 2)
+
+ann = ANN()
+adam = torch.optim.Adam(ann.parameters(), lr=0.01)
+print("loss:", F.cross_entropy(ann.fc(torch.ones(1, 1)), torch.tensor([1])).shape)
+two_lines = [LinearLR(adam, 0.1, total_iters=2), LinearLR(adam, 1.0, 0.0, total_iters=2)]
+print("PyTorch's warmup:", [f"{rate:.4f}" for rate in rates(adam, SequentialLR(adam, two_lines, milestones=[2]), 4)])
+get_scheduler("polynomial", adam, 1, 10, scheduler_specific_kwargs={"lr_end": 1e-4, "power": 2.0})
+print(list(tqdm(range(3), leave=True, colour="green")))
 
 # %% [markdown]
 # ## Quiz

@@ -108,7 +108,14 @@ def merge_gradients(answer):
 
 
 def followed(
-    overflows, scale, interval, after: bool = False, keep: bool = False, once: bool = False, total: bool = False
+    overflows,
+    scale,
+    interval,
+    after: bool = False,
+    keep: bool = False,
+    once: bool = False,
+    total: bool = False,
+    whole: bool = False,
 ):
     """The scales of the steps; the options are ways of getting it wrong."""
     used, good = [], 0
@@ -116,7 +123,7 @@ def followed(
         if not after:
             used.append(scale)
         if overflow:
-            scale, good = scale / 2, good if keep else 0
+            scale, good = scale // 2 if whole else scale / 2, good if keep else 0
         else:
             good += 1
             if good == interval or (once and good > interval):
@@ -133,6 +140,7 @@ def followed(
         ("Good steps count in a row: an overflow begins the counting anew.", partial(followed, keep=True)),
         ("After a doubling the counting begins anew: yours doubles at each good step.", partial(followed, once=True)),
         ("After a doubling the counting begins anew: yours never doubles again.", partial(followed, total=True)),
+        ("Half of 1 is 0.5: a scale may fall below 1.", partial(followed, whole=True)),
         ("An overflow halves the scale.", lambda o, scale, n: [scale * 2 ** (place // n) for place in range(len(o))]),
         ("Perhaps you wait one step too many before you double.", lambda o, scale, n: followed(o, scale, n + 1)),
         ("Perhaps you double one step too early.", lambda o, scale, n: followed(o, scale, max(1, n - 1))),
@@ -141,6 +149,7 @@ def followed(
 def scales(answer):
     cases = [([True, False, False, False], 8.0, 2), ([], 4.0, 3), ([False] * 7, 1.0, 2), ([True] * 3, 16.0, 2)]
     cases += [([False, False, True, False, False, False, False], 4.0, 3), ([False, True, False, False], 2.0, 1)]
+    cases.append(([True, True, True, False], 2.0, 4))  # below 1
     draw = random.Random(3)
     for _ in range(8):
         flags = [draw.random() < 0.25 for _ in range(14)]

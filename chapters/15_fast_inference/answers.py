@@ -23,6 +23,16 @@ def summary_with_statistics(times, warmup):
     return {"p50": statistics.median(kept), "p95": p95, "best": min(kept)}
 
 
+def summary_with_numpy(times, warmup):
+    kept = np.array(times)[warmup:] * 1000
+    return {"p50": np.median(kept), "p95": np.percentile(kept, 95), "best": min(1000 * one for one in times[warmup:])}
+
+
+def summary_in_float32(times, warmup):
+    kept = torch.tensor(times)[warmup:] * 1000
+    return {"p50": kept.quantile(0.5), "p95": kept.quantile(0.95), "best": kept.min()}
+
+
 def by_length_with_pairs(texts, size, run):
     pairs, answers = sorted(enumerate(texts), key=lambda pair: len(pair[1])), {}
     while pairs:
@@ -146,7 +156,7 @@ def batches_as_tuples(arrivals, size, patience):
 
 
 RIGHT = {
-    "15.1": [summary_with_torch, summary_with_statistics],
+    "15.1": [summary_with_torch, summary_with_statistics, summary_with_numpy, summary_in_float32],
     "15.2": [by_length_with_pairs, by_length_with_numpy],
     "15.3": [share_by_equations, share_by_polynomial],
     "15.4": [row_with_numpy, row_by_the_library],
