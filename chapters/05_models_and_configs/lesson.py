@@ -18,9 +18,8 @@ import labs_utils as lab
 lab.start("05")
 
 # %% [markdown]
-# A model on disk is two things: a **config**, which says what to build, and **weights**, which fill it. Everything in
-# this chapter follows from that. It writes files, so it works in an empty folder of its own, which disappears with the
-# kernel.
+# A model on disk is two things: a **config**, which says what to build, and **weights**, which fill it. This chapter
+# writes many of both, so it works in an empty folder of its own, which disappears with the kernel.
 
 # %%
 import os
@@ -64,19 +63,21 @@ print(len(common), "that every config has:", ", ".join(sorted(common)), "\n")
 print("not printed above:", ", ".join(sorted(set(config.to_dict()) - shown)))
 
 # %% [markdown]
-# What you saw printed is `to_diff_dict()`: the class's own settings, without what still has the value that every config
-# starts with. `to_dict()` is the whole. (The settings for text generation, which the parent class used to hold, now
-# live in `GenerationConfig`.)
+# What you saw printed is `to_diff_dict()`: all of the class's own settings, the version, and of the inherited ones only
+# those that no longer have the value that every config starts with. `to_dict()` is the whole. (A temperature and the
+# like are in neither list: the settings for writing text live in `GenerationConfig`.)
 #
-# A config is data, with some manners. Before you run this: which of these four lines will complain?
+# A config is data, with some manners. Before you run this: which of these five lines will complain?
 #
 # 1. `BertConfig(hidden_size="768")`, a string
 # 2. `BertConfig(num_layers=3)`, a name that doesn't exist (it is `num_hidden_layers`)
 # 3. `BertConfig(hidden_size=770)`, which 12 heads don't divide
 # 4. the model of number 3
+# 5. `LlamaConfig(hidden_size=770, num_attention_heads=12)`, the misfit of number 3 in another class
 
 # %%
-from huggingface_hub.errors import StrictDataclassFieldValidationError
+from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassFieldValidationError
+from transformers import LlamaConfig
 
 with lab.expect_error(StrictDataclassFieldValidationError):
     BertConfig(hidden_size="768")
@@ -84,16 +85,18 @@ typo = BertConfig(num_layers=3)
 odd = BertConfig(hidden_size=770)
 with lab.expect_error(ValueError):
     BertModel(odd)
+with lab.expect_error(StrictDataclassClassValidationError):
+    LlamaConfig(hidden_size=770, num_attention_heads=12)
 typo.num_layers, typo.num_hidden_layers
 
 # %% [markdown]
-# Types are checked at once, and what doesn't fit together when a model is built. The dangerous one is number 2: an
-# unknown name is **kept without a word**, because a custom model may need it. You asked for 3 layers and get 12. The
-# same happens to settings that have gone: many configs still have `position_embedding_type`, which today's BERT stores
-# and no longer reads.
+# A wrong type is caught at once. Whether the sizes fit together is another matter: Llama's config asks, BERT's leaves
+# it to the model. The dangerous one is number 2: an unknown name is **kept without a word**, because a custom model may
+# need it. You asked for 3 layers and get 12. The same happens to settings that have gone: our encoder's config still
+# has a `position_embedding_type`, which today's BERT stores and no longer reads.
 #
-# Most settings are shapes. Two are not, and are easily overlooked. Before you run this: what do `initializer_range` and
-# `classifier_dropout` change in a model that was just built?
+# Some settings are sizes. Others change no shape, and two of those are easily overlooked. Before you run this: what do
+# `initializer_range` and `classifier_dropout` change in a model that was just built?
 
 # %%
 from transformers import BertForSequenceClassification
@@ -103,13 +106,16 @@ little |= {"num_attention_heads": 2}
 for spread in (0.02, 0.5):
     model = BertModel(BertConfig(**little, initializer_range=spread))
     print(f"initializer_range={spread}: standard deviation", model.embeddings.word_embeddings.weight.std().item())
+norm = model.embeddings.LayerNorm  # of the second model
+print("a LayerNorm starts with the weight", norm.weight.unique().tolist(), "and the bias", norm.bias.unique().tolist())
 for share in (None, 0.4):
     model = BertForSequenceClassification(BertConfig(**little, classifier_dropout=share))
     print(f"classifier_dropout={share}: the head's dropout is", model.dropout.p)
 
 # %% [markdown]
-# `initializer_range` is the standard deviation of the random numbers that a new model starts with. `classifier_dropout`
-# is the dropout in front of a classifier; `None` means *as in the rest of the model*, `hidden_dropout_prob`.
+# `initializer_range` is the standard deviation of the random numbers in a new model's matrices; a LayerNorm starts with
+# ones and zeros, whatever the range. `classifier_dropout` is the dropout in front of a classifier; `None` means *as in
+# the rest of the model*, `hidden_dropout_prob`.
 #
 # Other classes use other names for the same thing. `attribute_map` translates, in both directions:
 
@@ -145,9 +151,9 @@ lab.check("5.1", changed)
 # ## 5.2 Counting parameters without a model
 # <!-- T080 T090 T314 -->
 # `bert-base-uncased` is said to have 109,482,240 parameters, and `distilbert-base-uncased` 66,362,880. You need neither
-# checkpoint to check that. On the **meta device** a tensor has a shape and no numbers, so building a model costs no
+# checkpoint to check that. On the **meta device** a tensor has a shape and no numbers, so a model's weights cost no
 # memory. `BertConfig()` and `DistilBertConfig()` describe exactly those two. Before you run this: what share of BERT's
-# parameters are word embeddings?
+# parameters are embeddings?
 
 # %%
 with torch.device("meta"):
@@ -185,11 +191,11 @@ for name in ("distilbert", "bert-base"):
 axes.text(11.5, 0.5, "embeddings", ha="center", va="center", color="#9C6B00")
 axes.text(56, 0.5, "layers of 7.1 million each", ha="center", va="center", color="#0072B2")
 axes.text(109.2, 0.5, "pooler", ha="right", va="center", color="#00654A")
-axes.set(xlabel="million parameters", title="DistilBERT's layers are BERT's, and half as many");
+axes.set(xlabel="million parameters", title="DistilBERT's layers are as large as BERT's, and half as many");
 
 # %% [markdown]
 # Look at the blue boxes: they are equally wide in both rows, six and twelve of them. The orange one, the embeddings, is
-# about a fifth of BERT and a third of DistilBERT. So half the layers is not half the parameters.
+# about a fifth of BERT and a good third of DistilBERT. So half the layers is not half the parameters.
 #
 # Now the formula. Write V for the vocabulary, P for positions, T for types, H for the width, I for the intermediate
 # width. A `Linear` from a to b has ab + b parameters, a `LayerNorm` 2H.
@@ -207,10 +213,11 @@ assert 109_482_240 - 66_362_880 == 6 * (attention + feed_forward) + pooler + T *
 embeddings, attention, feed_forward, pooler
 
 # %% [markdown]
-# The second assertion says what DistilBERT lacks: **six layers, the pooler, and the two type embeddings**. Nothing
-# else. It was made by *distillation*: a small student learns to give the same probabilities as its teacher BERT, so it
-# learns from the teacher's doubts as well, and starts with every second layer of the teacher's. What does the student
-# save? Before you run this: the parameters fall by two fifths. By how much does the work for one text fall?
+# The second assertion says what DistilBERT lacks: **six layers, the pooler, and the two type embeddings** account for
+# the whole difference. It was made by *distillation*: a small student learns to give the same probabilities as its
+# teacher BERT, so it learns from the teacher's doubts as well, and starts with every second layer of the teacher's.
+# What does the student save? Before you run this: the parameters fall by two fifths. By how much does the work for one
+# text fall?
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -223,7 +230,8 @@ for name, model in {"bert-base": bert, "distilbert": distilbert}.items():
 pd.DataFrame({"parameters": counts, "operations": work}).assign(share=lambda t: t["operations"] / max(work.values()))
 
 # %% [markdown]
-# By half: the embeddings, which both have, are looked up and cost no multiplications.
+# By half. The counter counts matrix products: the embeddings are looked up and cost none, so nearly all of it is done
+# in the layers, and of those there are half as many.
 #
 # The number of heads isn't in the formula. Before you run this: which field, doubled, makes the model grow most? Which
 # changes nothing?
@@ -362,8 +370,8 @@ figure.suptitle("Only training makes meaning: two pairs on the right, none on th
 
 # %% [markdown]
 # Look at the two bright squares along the diagonal on the right: animals with animals, money with money. On the left
-# any two sentences are much alike, and whatever differs comes from shared words and luck. **A config never brings
-# knowledge.**
+# any two sentences are much alike, and the small differences don't follow the meaning: the dog is about as near to the
+# bank as to the puppy. **A config brings no knowledge.**
 #
 # Two differences that you don't see in a shape. A model from a config starts in training mode, one from a checkpoint in
 # evaluation mode. And `AutoModel` is no class to make objects of; it only chooses one.
@@ -396,10 +404,10 @@ print("_name_or_path in the file:", "_name_or_path" in saved, "| in memory:", tr
 {name: saved[name] for name in ("architectures", "model_type", "dtype", "transformers_version")}
 
 # %% [markdown]
-# The model writes two files, the tokenizer its own two beside them. Save both into one folder: neither is of use
-# without the other. `config.json` notes what was saved (`architectures`, `dtype`) and with which version. Where the
-# model came from, which older versions wrote as `_name_or_path`, is no longer in the file; only the model in memory
-# knows.
+# This model writes two files, its tokenizer two more beside them. Save both into one folder: the weights were trained
+# on the ids of just this tokenizer. `config.json` notes what was saved (`architectures`, `dtype`) and with which
+# version. Where the model came from, which older versions wrote as `_name_or_path`, is no longer in the file; only the
+# model in memory knows.
 #
 # Is it the same model? And the old format, can you still ask for it?
 
@@ -431,7 +439,9 @@ import numpy as np
 
 entry = header["embeddings.LayerNorm.bias"]
 begin, end = entry["data_offsets"]
-raw = Path("minilm/model.safetensors").read_bytes()[8 + length :][begin:end]
+with open("minilm/model.safetensors", "rb") as file:
+    file.seek(8 + length + begin)  # over all that stands before it
+    raw = file.read(end - begin)
 by_hand = torch.from_numpy(np.frombuffer(raw, dtype=np.float32).copy())
 torch.equal(by_hand, trained.embeddings.LayerNorm.bias)
 
@@ -439,7 +449,7 @@ torch.equal(by_hand, trained.embeddings.LayerNorm.bias)
 # One reads that safetensors uses *compression* to make tensors smaller, or that it is a format *for mobile devices*.
 # You have just read the numbers with `frombuffer`: they are the same bytes as in memory, not compressed, and with
 # nothing in them that asks for one kind of device. That is what makes the file fast to open, and lets a program read
-# one tensor without reading the rest.
+# one tensor without reading the rest, as you just did with `seek`.
 
 # %%
 numbers = sum(parameter.numel() * parameter.element_size() for parameter in trained.parameters())
@@ -448,18 +458,19 @@ print(f"in memory {numbers:,} bytes, on disk {on_disk:,} bytes, header {8 + leng
 assert on_disk == 8 + length + numbers
 
 # %% [markdown]
-# The file is exactly the numbers and the header. A big model is written in several such files, with an index that says
-# which tensor is where:
+# The file is exactly the numbers and the header. A model that is larger than `max_shard_size` is written in several
+# such files, with an index that says which tensor is where:
 
 # %%
 trained.save_pretrained("sharded", max_shard_size="40MB")
 index = json.loads(Path("sharded/model.safetensors.index.json").read_text("utf-8"))
 assert torch.equal(AutoModel.from_pretrained("sharded").pooler.dense.weight, trained.pooler.dense.weight)
-pd.Series(index["weight_map"]).value_counts().sort_index().rename("tensors").to_frame()
+shards = pd.Series(index["weight_map"]).value_counts().sort_index().rename("tensors").to_frame()
+shards.assign(MB=[round(Path("sharded", name).stat().st_size / 1e6, 1) for name in shards.index])
 
 # %% [markdown]
-# Each row is a file and the number of tensors in it. `from_pretrained("sharded")` reads the index and loads the same
-# model.
+# Each row is a file, the number of tensors in it, and its size. One file is larger than we allowed: it holds the word
+# embeddings alone, and a tensor isn't cut. `from_pretrained("sharded")` reads the index and loads the same model.
 #
 # ### Exercise 5.3
 # Write `tensors_of(path)`: read the header of the safetensors file at `path`, and return a dict that maps each tensor's
@@ -488,16 +499,18 @@ lab.check("5.3", tensors_of)
 # ## 5.5 Where `from_pretrained` looks
 # <!-- T085 T315 -->
 # `from_pretrained` takes a name. If a **folder** of that name exists, it is read. If not, the name is taken for an id
-# on the Hub: the library looks into its cache, and asks the Hub. Without a network the Hub can't answer. Before you run
-# this: which error do you expect for a model that you never downloaded?
+# on the Hub: the library asks the Hub which commit is meant, and takes from its cache what it has of that. Without a
+# network the cache is all there is. Before you run this: which error do you expect for a model that you never
+# downloaded?
 
 # %%
 with lab.expect_error(OSError):
     AutoModel.from_pretrained("google-bert/bert-base-cased", cache_dir="empty", local_files_only=True)
 
 # %% [markdown]
-# The message says it all: no connection, **and** not in the cache. `local_files_only=True` is how you ask for it on
-# purpose; in this workbook's offline mode every call behaves so. There are three cures.
+# The message names both: no connection, **and** not in the cache. (It says *couldn't connect*, and yet nothing was
+# tried: `local_files_only=True` forbids it, and in this workbook's offline mode it is forbidden for every call.) Here
+# are three cures.
 #
 # **Cure 1: a local folder.** Someone with a network downloads the files; you give the folder's path. It needs no cache
 # and no id:
@@ -526,10 +539,10 @@ with lab.expect_error(OSError):
 
 # %% [markdown]
 # All four. But a weights file alone is not enough: without `config=` its bytes are taken for a config. (And a bare
-# `vocab.txt` doesn't say whether it is cased: chapter 04.) The folder is shorter, and can't lose a part.
+# `vocab.txt` doesn't say whether it is cased: chapter 04.) The folder is shorter, and keeps the parts together.
 #
 # **Cure 2: a cache that is filled already**, on your disk or copied from a colleague's, named by `cache_dir` (or for
-# all programs by the variable `HF_HOME`).
+# all programs by the variable `HF_HUB_CACHE`).
 #
 # **Cure 3: another server.** `HF_ENDPOINT` names the address that the library asks instead of the Hub: a mirror in your
 # company, in your country, or on your own computer. (In this workbook, `LABS_MODE=hub` goes to the real one.)
@@ -547,7 +560,7 @@ shelf = {}  # (owner/name, revision) → (commit, folder)
 asked = []  # every request
 
 def blob_name(data: bytes) -> str:
-    """How the Hub names a file's content: Git's own hash, or the sha256 of a large file."""
+    """A name for a file's content, as the Hub makes it: Git's own hash, or (here by size) the sha256."""
     if len(data) > 1_000_000:
         return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -584,8 +597,8 @@ class Mirror(BaseHTTPRequestHandler):
 
 # %% [markdown]
 # That is a mirror: a few headers, the bytes, and two ways to say *not found*. `publish` puts a folder on its shelf,
-# under a commit id that is computed from the files, much as Git does it. The client must be a **new process**, because
-# `HF_ENDPOINT` is read once, when the library is imported.
+# under a commit id that is computed from the files (Git's depends on author and time as well). The client must be a
+# **new process**, because `HF_ENDPOINT` is read once, when the library is imported.
 
 # %%
 import subprocess
@@ -652,9 +665,10 @@ pd.Series(asked).str.replace(first, "<commit>").value_counts().to_frame("times")
 
 # %% [markdown]
 # No file at all. It asks for the description of the repository, which names the newest commit; for that commit the
-# cache has everything. It only goes on to ask for a file that isn't there, `adapter_config.json`: the library always
-# looks whether a model is an adapter. So the cache is used always; `cache_dir` merely says **where** it is. (Its usual
-# place is a folder in your home; the old `…/huggingface/transformers` is now `…/huggingface/hub`.)
+# cache has everything. It may only go on to ask for a file that isn't there, `adapter_config.json`: with `peft`
+# installed the library looks whether the repository holds an adapter. So the cache is used without being asked for
+# (only `force_download=True` passes it by), and `cache_dir` merely says **where** it is. (Its usual place is a folder
+# in your home; the old `…/huggingface/transformers` is now `…/huggingface/hub`.)
 
 # %%
 from huggingface_hub import constants
@@ -687,17 +701,17 @@ tree(home)
 # %% [markdown]
 # Four files, and a good deal more, in four folders:
 #
-# - **blobs**: the contents, each under the hash of its bytes. A small file has Git's hash (40 characters), a large one
-#   its sha256 (64).
+# - **blobs**: the contents, each under the hash of its bytes. What Git itself keeps has Git's hash (40 characters),
+#   what the Hub keeps beside Git, such as weights, has its sha256 (64). (Our mirror decides by size.)
 # - **refs**: a small file for each branch or tag that you asked for; in it stands a commit id.
 # - **snapshots**: a folder for each commit. It holds no data, only links with the real names that point into `blobs`.
-# - **.no_exist**: empty files with the names of what the server does *not* have. Without a network the library then
-#   knows that there is nothing to look for.
+# - **.no_exist**: empty files with the names of what the server does *not* have. The library then knows without asking
+#   that there is nothing to look for.
 #
-# The names of the snapshots are sometimes called *md5 strings*. Count one, GPT-2's: an md5 has 32 characters, it
-# has 40. On the Hub they are **Git commit ids** (our mirror makes its own in the same form). And some tutorials
-# copy files out of `blobs` one by one and give them their names back by hand. You need not: the snapshot is a
-# complete folder with the right names.
+# The names of the snapshots are sometimes called *md5 strings*. Count one, GPT-2's: an md5 has 32 characters, it has
+# 40. On the Hub they are **Git commit ids** (our mirror makes its own in the same form). And some tutorials copy files
+# out of `blobs` one by one and give them their names back by hand. You need not: the snapshot is a folder of all that
+# you downloaded, with the right names.
 
 # %%
 snapshot = home / "snapshots" / first
@@ -708,7 +722,8 @@ assert snapshot.joinpath("config.json").read_bytes() == Path("minilm/config.json
 type(AutoModel.from_pretrained(str(snapshot))).__name__
 
 # %% [markdown]
-# (On Windows without the right to make links, the snapshot holds copies instead; everything else is the same.)
+# (On Windows without the right to make links, the files themselves lie in the snapshots, and what follows doesn't hold:
+# two snapshots share nothing.)
 #
 # Why so complicated? Publish a second version that differs in its config only, and download it too. Before you run
 # this: by how much will the cache grow?
@@ -746,7 +761,7 @@ axes.set(xlim=(-0.6, 2.6), ylim=(-0.6, len(rows) + 0.4), title="Two versions of 
 # In the middle stand the blobs. Follow the lines from both sides: they meet, except for `config.json`. Ninety megabytes
 # are on the disk **once**, and the second version costs less than a kilobyte. That is what the hashes are for.
 #
-# `scan_cache_dir` reads all this for you. Two snapshots of 91 MB each: before you run this, what will it say the
+# `scan_cache_dir` reads all this for you. Two snapshots of 91.6 MB each: before you run this, what will it say the
 # repository takes on disk, and how much would deleting the old version free?
 
 # %%
@@ -766,12 +781,13 @@ plan.execute()
 tree(home)
 
 # %% [markdown]
-# Both snapshots *count* 91 MB, and together they still take 91 MB. A **plan** tells you what it would free before it
-# deletes; `execute` does it. Deleting the old version freed its one config, because every other blob is still in use.
-# The command line has the same tools: `hf cache ls` and `hf cache rm`.
+# Both snapshots *count* 91.6 MB, and together they still take 91.6 MB. A **plan** tells you what it would free before
+# it deletes; `execute` does it. Deleting the old version freed its one config, because every other blob is still in
+# use. The command line has the same tools: `hf cache ls` and `hf cache rm`.
 #
-# If you want plain files, ask for them: `local_dir=` writes a folder without blobs and links. (The argument
-# `local_dir_use_symlinks` of many tutorials is gone: with `local_dir` there are no links.)
+# If you want plain files, ask for them: `local_dir=` writes a folder without blobs and links, with only a small
+# `.cache` of notes in it. (The argument `local_dir_use_symlinks` of many tutorials is gone: with `local_dir` there are
+# no links.)
 
 # %%
 import inspect
@@ -781,7 +797,7 @@ to_folder = client.replace('cache_dir="cache"', 'local_dir="plain"')
 command = [sys.executable, "-c", to_folder, "workbook/minilm", "config.json"]
 subprocess.run(command, env=os.environ | at_mirror, check=True, capture_output=True)
 assert Path("plain/config.json").read_bytes() == Path("minilm-2/config.json").read_bytes()
-print("a link:", Path("plain/config.json").is_symlink())
+print(sorted(os.listdir("plain")), "| a link:", Path("plain/config.json").is_symlink())
 "local_dir_use_symlinks" in inspect.signature(snapshot_download).parameters
 
 # %% [markdown]
@@ -863,7 +879,8 @@ torch.equal(named.pooler.dense.weight, small_bert.pooler.dense.weight)
 # config class to model class. `architectures` is a note of what was saved; you may change or remove it, and `AutoModel`
 # gives the same class. (It is looked at only where a table offers several classes for one config.) Change `model_type`
 # and you get another architecture; remove it, and `AutoModel` has nothing to go by. The files are still good: whoever
-# names the class, as the last two lines do with `BertModel`, gets all the weights, zebra or not.
+# names the class, as the last two lines do with `BertModel`, gets all the weights, zebra or not (and a line in the log
+# that the types differ; section 5.10 shows one).
 #
 # Here is the whole way, with the library's own tables:
 
@@ -887,7 +904,7 @@ gone = [model_type for model_type in in_2020.split() if model_type not in CONFIG
 print(len(in_2020.split()), "then,", len(CONFIG_MAPPING.keys()), "today; gone:", gone)
 
 # %% [markdown]
-# Two were removed, and hundreds were added. The idea of the table has stayed what it was.
+# Two were removed, and hundreds were added.
 
 # %% [markdown]
 # ### Exercise 5.6
@@ -991,9 +1008,10 @@ type(strange).__name__, type(strange).__module__.split(".")[0]
 
 # %% [markdown]
 # Refused first, then loaded, with the same weights and the same output. And the line `modeling_bag.py is running`
-# appeared: **loading runs the file**, with all your rights. It could print, and it could as well read your letters. So
-# look at the code first, and pin the `revision`: what you read should be what you run. Without the argument the library
-# *asks* you, and waits a quarter of a minute; who says nothing gets a `ValueError`. In a script, say `False`.
+# appeared: **loading runs the file**, with all your rights. (If you run the cell again, it doesn't: a kernel keeps a
+# module whose file is unchanged.) It could print, and it could as well read your letters. So look at the code first,
+# and pin the `revision`: what you read should be what you run. Without the argument the library *asks* you, and waits a
+# quarter of a minute (on Windows it doesn't even ask); who says nothing gets a `ValueError`. In a script, say `False`.
 
 # %%
 from transformers import dynamic_module_utils
@@ -1008,7 +1026,7 @@ type(AutoModel.from_pretrained("bag-light", trust_remote_code=True)).__name__
 # %% [markdown]
 # `bag-light` has no code, and yet its class was found. The `--` in its `auto_map` does it: before it stands the folder
 # or the repository where the code is, behind it file and class. So many checkpoints can share one piece of code, and
-# what you have to read before you trust it is over there.
+# what you have to read before you trust it is over there: `code_revision` pins that, `revision` doesn't.
 #
 # A **tokenizer** can bring code in the same way. Its `auto_map` is in `tokenizer_config.json`:
 
@@ -1057,10 +1075,15 @@ from transformers import AutoModelForImageClassification
 
 with lab.expect_error(ValueError):
     AutoModelForImageClassification.from_pretrained("minilm")
+BertConfig.from_pretrained("minilm").save_pretrained("no-weights")
+try:
+    AutoModelForImageClassification.from_pretrained("no-weights")
+except ValueError as error:
+    print("from a folder without weights:", str(error).split("<")[0])
 
 # %% [markdown]
-# Before: after section 5.7 you know that a config class which isn't in the Auto class's table ends the search. The
-# message lists the whole table. Draw a part of all of them: which family can be asked for which task?
+# Before: a folder that has no weights gives the same error. A config class that isn't in the Auto class's table ends
+# the search. The message lists the whole table. Draw a part of all of them: which family can be asked for which task?
 
 # %%
 kinds = {"BERT": "bert", "GPT-2": "gpt2", "T5": "t5", "BART": "bart", "ViT": "vit", "Whisper": "whisper"}
@@ -1115,7 +1138,7 @@ axes.set_title("One file, one sentence, six loads, six answers: the head is rand
 # Each dot is a fresh load of the same file. The encoder is the file's each time, the classifier is drawn anew, and all
 # answers are near one half: it knows nothing. MISSING on a **head** is normal, and means *train me*. (So it is wrong
 # that `AutoModelForSequenceClassification` starts from random weights and only `AutoModel` from the checkpoint's. Both
-# take all that the file has.)
+# take from the file all that they have a place for.)
 #
 # DistilBERT's report is a famous one: four names, which one tutorial calls *three untrained layers*. Before you run
 # this: how many layers are they?
@@ -1129,7 +1152,7 @@ print(sorted(info["missing_keys"]))
 dict(list(with_head.named_children())[1:])
 
 # %% [markdown]
-# Two: `pre_classifier` and `classifier`, each with a weight and a bias. (The dropout behind them has nothing to learn.)
+# Two: `pre_classifier` and `classifier`, each with a weight and a bias. (The dropout in the list has nothing to learn.)
 #
 # There are three kinds of entries. To count them, ask for the report as data, with `output_loading_info=True`.
 
@@ -1137,8 +1160,10 @@ dict(list(with_head.named_children())[1:])
 def load(auto, source, **options) -> dict:
     """Load, and count the tensors: from the file, newly initialised, left unused."""
     model, info = auto.from_pretrained(source, output_loading_info=True, **options)
-    new = len(info["missing_keys"]) + len(info["mismatched_keys"])
-    old = len(list(model.named_parameters())) - new
+    tensors = dict(model.named_parameters(remove_duplicate=False))  # a tied tensor has two names, …
+    absent = info["missing_keys"] | {name for name, *_ in info["mismatched_keys"]}
+    new = len({id(tensors[name]) for name in absent})  # … and is counted once
+    old = len(list(model.parameters())) - new
     return {"from the file": old, "newly initialised": new, "in the file, unused": len(info["unexpected_keys"])}
 
 # %%
@@ -1161,10 +1186,11 @@ axes.set(xlabel="tensors", title="A few new tensors are a head; hardly any from 
 axes.legend(loc="upper right", frameon=True);
 
 # %% [markdown]
-# Look for orange, what is new. In the middle rows it is a sliver: a head. In the last row there is hardly any blue: all
-# the model's layers are orange, and beside them, in grey, lies nearly all of the file, unused. The names in a BERT file
-# and in a DistilBERT model differ, so a random model comes out, **without an error**. The report is the only thing that
-# tells you. Read it every time:
+# Look for orange, what is new. In three rows it is a sliver: a head. In the last row there is hardly any blue: all the
+# model's layers are orange, and beside them, in grey, lies nearly all of the file, unused. The names in a BERT file and
+# in a DistilBERT model differ, so a random model comes out, **without an error**. Only the log tells you: the report,
+# and a line on the config that the next cell shows. (The cells above turned both off, for brevity.) Read them every
+# time:
 #
 # | in the report | which | why | what to do |
 # | --- | --- | --- | --- |
@@ -1174,8 +1200,11 @@ axes.legend(loc="upper right", frameon=True);
 # | MISMATCH | in both, with different shapes | other number of labels or words | an error, until you say `ignore_mismatched_sizes=True` |
 
 # %%
+transformers.logging.set_verbosity_warning()
+DistilBertConfig.from_pretrained("minilm")  # logs a line: a config of another type
 with lab.expect_error(RuntimeError):
     AutoModelForSequenceClassification.from_pretrained("classifier", num_labels=5)
+transformers.logging.set_verbosity_error()
 
 llm, auto = lab.checkpoint("llm"), transformers.AutoModelForCausalLM
 talker, info = auto.from_pretrained(llm, revision=llm.revision, output_loading_info=True)
@@ -1238,11 +1267,10 @@ title = "Layer by layer, a word leaves its embedding"
 lab.heatmap(staying, **names, title=title, label="cosine similarity")
 
 # %% [markdown]
-# Read the column of a word from top to bottom: the cosine similarity to its starting point falls. What comes out is
-# less and less about the word alone, and more about the sentence. (`[CLS]` is no word, and stays where it is for
-# longer.)
+# Read the column of a word from top to bottom: the cosine similarity to its starting point falls. What comes out points
+# less and less where the word alone pointed. (`[CLS]` is no word, and stays where it is for longer.)
 #
-# There is a catch with attentions. The default way to compute them, `sdpa`, is one fused step and never has the
+# There is a catch with attentions. The default way to compute them, `sdpa`, is one fused step that doesn't give the
 # weights. Here are two ways to ask for them: when you **load** the model, as above, or in a single **call**. Before you
 # run this: will both give six?
 
@@ -1250,13 +1278,17 @@ lab.heatmap(staying, **names, title=title, label="cosine similarity")
 with torch.inference_mode():
     fused = trained(**text, output_attentions=True)  # loaded as usual, asked in the call
 print("asked in the call:", trained.config._attn_implementation, "→", fused.attentions)
+again.set_attn_implementation("eager")
+switched = again(**text, output_attentions=True)
+print("switched first:   ", again.config._attn_implementation, "→", len(switched.attentions), "attentions")
 print("asked at loading: ", open_model.config._attn_implementation, "→", len(output.attentions), "attentions")
 torch.allclose(fused.last_hidden_state, output.last_hidden_state, atol=1e-4)  # another order of sums
 
 # %% [markdown]
-# Asked at loading, the library switches to `eager`, the step-by-step way, and you get them. Asked in the call it is too
-# late to switch: you get an **empty tuple** (and a warning, if warnings are on). The vectors are the same in both. To
-# be sure, load with `attn_implementation="eager"`.
+# Asked at loading, the library switches to `eager`, the step-by-step way, and you get them. A call alone switches
+# nothing: you get an **empty tuple** (and a warning, if warnings are on). The vectors are the same in both, up to
+# rounding. A model that is loaded already, you switch with `set_attn_implementation("eager")`, and then ask in the
+# call.
 
 # %% [markdown]
 # ## 5.12 dtype and device
@@ -1289,16 +1321,19 @@ assert memory["largest change of a similarity"].max() < 0.01  # bfloat16 writes 
 # Left, the memory halves. Right, `bfloat16` moves a similarity a little, `float16` much less (it spends more of its
 # bits on digits, and pays with its range).
 #
-# Who decides, if you say nothing? The file. The config says in which dtype the weights were saved, and version 5 loads
-# them so. (The argument was called `torch_dtype`; that name still works, with a warning.) A **device** you choose after
-# loading with `.to`, or while loading with `device_map`.
+# Who decides, if you say nothing? The config: it notes in which dtype the weights were saved, and version 5 loads them
+# so, even if the note is wrong. (Where there is none, the weights in the file decide. The argument was called
+# `torch_dtype`; that name still works, with a warning.) A **device** you choose after loading with `.to`, or while
+# loading with `device_map`.
 
 # %%
 AutoModel.from_pretrained("minilm", dtype=torch.bfloat16).save_pretrained("half")
 print("the config says", AutoConfig.from_pretrained("half").dtype)
 print("without dtype= it is", AutoModel.from_pretrained("half").dtype)
+print("with another note:", AutoModel.from_pretrained(with_config("half", "noted", dtype="float32")).dtype)
 placed = AutoModel.from_pretrained("half", dtype=torch.float32, device_map="cpu")
 print(placed.dtype, placed.device, "| the fastest device here:", lab.device())
+print("all digits again:", torch.equal(placed.pooler.dense.weight, trained.pooler.dense.weight))
 placed = placed.to(lab.device())
 share = Path("half/model.safetensors").stat().st_size / Path("minilm/model.safetensors").stat().st_size
 f"the file in bfloat16 has {share:.2f} of the size"
@@ -1433,9 +1468,9 @@ axes.set(xscale="log", xlim=(8, 4000), xlabel="million parameters of the default
 axes.set_title("One loop, ten architectures, a hundredfold range of sizes");
 
 # %% [markdown]
-# Look for two equal bars: BERT and XLM-RoBERTa. Their **default** configs are the same, and a default is a starting
-# point, not a checkpoint. The published XLM-RoBERTa has 250,002 entries in its vocabulary, 514 positions and one type,
-# which more than doubles it. What a checkpoint is, only its own `config.json` says.
+# Look for two equal bars: BERT and XLM-RoBERTa. Their **default** configs name the same sizes, and a default is a
+# starting point, not a checkpoint. The published XLM-RoBERTa has 250,002 entries in its vocabulary, 514 positions and
+# one type, which more than doubles it. What a checkpoint is, only its own `config.json` says.
 
 # %%
 real = {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1}
@@ -1475,23 +1510,26 @@ assert difference < 1e-4  # the same operations; the tolerance leaves room for a
 difference
 
 # %% [markdown]
-# The flag is gone (`return_dict=False` does what was needed of it). Tracing still works and gives equal outputs, also
-# for another batch and another length, but PyTorch itself calls it deprecated. The reason is how it works: it runs the
-# model **once** and writes down what happens. A decision in Python is not written down, only its outcome:
+# The flag is gone (`return_dict=False` does what was needed of it here). Tracing still works and gives the same outputs
+# up to rounding, also for another batch and another length, but PyTorch itself calls it deprecated. The reason is how
+# it works: it runs the model **once** and writes down what happens. A decision in Python is not written down, only its
+# outcome:
 
 # %%
 class Careful(torch.nn.Module):
     def forward(self, x):
         return x + 100 if x.sum() > 0 else x
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
     frozen = torch.jit.trace(Careful(), torch.ones(2))
+print(next(str(one.message).split(".")[0] for one in told if "boolean" in str(one.message)))
 Careful()(-torch.ones(2)), frozen(-torch.ones(2))
 
 # %% [markdown]
-# For negative numbers the trace takes the way that it saw with positive ones, and nobody tells you. Its successor,
-# `torch.export`, refuses what it can't represent, and checks what it gets:
+# For negative numbers the trace takes the way that it saw with positive ones. Whoever makes the trace is warned (the
+# first line); whoever runs it is told nothing. Its successor, `torch.export`, refuses such a decision, and checks what
+# it gets:
 
 # %%
 import contextlib
@@ -1523,13 +1561,13 @@ traced = loaded = exported = program = plain = None  # each holds the weights on
 
 # %% [markdown]
 # The exported program is one file with weights and graph. It says which dimensions are free: with `Dim` for batch and
-# tokens it takes any sentence, without them it **complains** about another shape, instead of guessing. To make a model
-# faster rather than portable, there is `torch.compile`.
+# tokens it takes other batches up to the sizes named there, without them it **complains** about another shape, instead
+# of guessing. To make a model faster rather than portable, there is `torch.compile`.
 
 # %% [markdown]
 # ## 5.15 What a weights file can do to you
 # <!-- T093 -->
-# `pytorch_model.bin`, the format of most older checkpoints, is a Python **pickle**. A pickle is not data, but a small
+# `pytorch_model.bin`, the format of older checkpoints, is a Python **pickle**. A pickle is not data, but a small
 # program that rebuilds objects. Before you run this: can opening a file of weights write a file on your disk?
 
 # %%
@@ -1548,8 +1586,8 @@ print("after loading:", Path("surprise.txt").read_text())
 # Nobody called anything. `__reduce__` says how an object wants to be rebuilt: *call this function with these
 # arguments*. Here it is `exec`. `torch.load` obeyed.
 #
-# For years that was what `torch.load` did with every file. Since PyTorch 2.6 its default is `weights_only=True`: it
-# rebuilds tensors and simple containers, and refuses to call anything else.
+# For years that was what `torch.load` did unless it was told otherwise. Since PyTorch 2.6 its default is
+# `weights_only=True`: it rebuilds tensors and simple containers, and refuses to call anything that isn't on its list.
 
 # %%
 import pickle
@@ -1573,9 +1611,9 @@ with contextlib.redirect_stdout(io.StringIO()), lab.expect_error(pickle.Unpickli
 print("ours ran anything?", Path("surprise.txt").exists())
 
 # %% [markdown]
-# Safer, but still an interpreter with a list of what is allowed. **safetensors** has nothing to interpret. You read the
-# whole format in section 5.4: a length, JSON with names, dtypes, shapes and offsets, then numbers. There is no place
-# where code could stand. Give it the same trick:
+# Safer, but still an interpreter with a list of what is allowed. **safetensors** has nothing to run. You read the whole
+# format in section 5.4: a length, JSON with names, dtypes, shapes and offsets, then numbers. There is no place where
+# code could stand. Give it the same trick:
 
 # %%
 from safetensors import SafetensorError
@@ -1646,9 +1684,9 @@ lab.check("5.8", stored_bytes)
 # %% [markdown]
 # ## 5.16 Four bits a weight: a GGUF file
 # <!-- T316 -->
-# Half precision needs 16 bits for a number. Models that run on laptops and phones often come with **four**, in a file
-# of another format: **GGUF**, made for the program llama.cpp. Our chat model was published like that, and offline its
-# file lies beside the ordinary ones. Before you run this: with four bits you can write 16 different numbers. How can 16
+# Half precision needs 16 bits for a number. Models for laptops and phones also come with about **four**, in a file of
+# another format: **GGUF**, made for the program llama.cpp. Our chat model was published like that, and offline its file
+# lies beside the ordinary ones. Before you run this: with four bits you can write 16 different numbers. How can 16
 # numbers be enough for 134 million weights?
 
 # %%
@@ -1686,8 +1724,8 @@ if packed:
 
 # %% [markdown]
 # Three types. The matrices of the layers are `Q4_1`, with 5 bits a weight rather than 4. The embedding, which is also
-# the output layer, is `Q8_0`, and the few numbers of the norms are left as they were. Where does the fifth bit come
-# from? Here is the secret: the weights are packed in **blocks of 32**, and each block has two numbers of its own, a
+# the output layer, is `Q8_0`, and the few numbers of the norms stay in float32. Where does the fifth bit come from?
+# Here is the secret: the weights are packed in **blocks of 32**, and each block of `Q4_1` has two numbers of its own, a
 # step and a smallest value. So the 16 levels lie where the block's numbers are. Unpack a tensor by hand:
 
 # %%
@@ -1714,7 +1752,8 @@ if packed:
     auto, folder = transformers.AutoModelForCausalLM, packed.parent
     unpacked = auto.from_pretrained(folder, gguf_file=packed.name, config=config)
     by_library = unpacked.model.layers[0].mlp.down_proj.weight.detach()
-    print("by hand equals the library's:", torch.equal(torch.from_numpy(by_hand), by_library), unpacked.dtype)
+    print("by hand equals the library's:", torch.equal(torch.from_numpy(by_hand), by_library))
+    print("in memory:", unpacked.dtype, round(unpacked.get_memory_footprint() / 1e6, 1), "MB")
     with lab.expect_error(ValueError):
         unpacked.save_pretrained("unpacked")
 
@@ -1738,7 +1777,7 @@ if packed:
     print(ordinary.load_state_dict(unpacked.state_dict()))
 
 # %% [markdown]
-# The same, and it must nearly be so: both come from the same four bits, and differ by the rounding of half precision
+# The same, and it must nearly be so: both come from the same packed file, and differ by the rounding of half precision
 # only. The last line is the way out if you want to save such a model: an ordinary one takes its weights. All this says
 # nothing about what quantizing **cost**, since the numbers from before are not in the file. So quantize a model whose
 # full numbers you do have: the encoder, in three types. Before you run this: how large will the error be, compared with
@@ -1782,11 +1821,27 @@ figure.suptitle("Fewer bits: a smaller file, larger errors", x=0.01, ha="left")
 assert len(set(map(str, nearest.values()))) == 1  # the nearest sentence stays the nearest
 
 # %% [markdown]
-# From left to right: the file shrinks to a quarter and to a sixth. The error of a weight is below a hundredth of its
-# size with 8 bits, and nearly a tenth with 4. That sounds like much, and yet a similarity moves by a few hundredths
-# only: the errors point in all directions and mostly cancel in long sums. The answer to *which sentence is nearest?* is
-# the same each time. That is the bargain: the numbers change, and most answers don't. Where an answer hangs on a hair's
-# breadth, it may.
+# From left to right: the numbers take about a quarter of the room with `Q8_0`, and a sixth with `Q4_1`. A matrix moves
+# by less than a hundredth of its length with 8 bits, and by nearly a tenth with 4. That sounds like much, and yet a
+# similarity moves by a few hundredths only. Do the errors cancel on their way through the layers? Look at the vectors
+# of the last model, `Q4_1`:
+
+# %%
+def vectors(model) -> torch.Tensor:
+    """The last vectors of all tokens of the four sentences, [tokens, width]."""
+    with torch.inference_mode():
+        return model(**batch).last_hidden_state[batch["attention_mask"].bool()]
+
+before, after = vectors(trained), vectors(model)
+moved = (after - before).norm(dim=1) / before.norm(dim=1)
+turned = torch.nn.functional.cosine_similarity(after, before)
+print(f"a vector moves by {moved.mean().item():.2f} of its length; cosine with the old one {turned.mean().item():.2f}")
+assert moved.mean() > quantized.loc["Q4_1", "error of the weights"]
+
+# %% [markdown]
+# They don't: the vectors have moved by more than the weights did. But they are turned only a little, and a cosine looks
+# at directions alone. The answer to *which sentence is nearest?* is the same each time. That is the bargain: the
+# numbers change, and these answers don't. Where an answer hangs on a hair's breadth, it may.
 
 # %% [markdown]
 # ## 5.17 What became of TensorFlow
@@ -1809,8 +1864,8 @@ with lab.expect_error(OSError):
 left
 
 # %% [markdown]
-# Nothing. Version 5 is a PyTorch library; a folder that has only `tf_model.h5` counts as one without weights. What to
-# do:
+# None of the three. Version 5 is a PyTorch library; a folder that has only `tf_model.h5` counts as one without weights.
+# What to do:
 #
 # | you have | you do |
 # | --- | --- |
@@ -1823,6 +1878,7 @@ left
 from safetensors.numpy import load_file as load_numpy
 
 arrays = load_numpy("minilm/model.safetensors")
+print([name for name in ("numpy", "tensorflow", "flax") if importlib.util.find_spec(f"safetensors.{name}")])
 type(arrays["pooler.dense.weight"]).__name__, arrays["pooler.dense.weight"].shape
 
 # %% [markdown]
@@ -1833,14 +1889,14 @@ type(arrays["pooler.dense.weight"]).__name__, arrays["pooler.dense.weight"].shap
 # | --- | --- | --- |
 # | `save_pretrained` writes `pytorch_model.bin` | it writes `model.safetensors`; `safe_serialization=False` is ignored | a pickle can run code |
 # | `from_pretrained(…, torchscript=True)` | `from_pretrained(…, return_dict=False)`, then `torch.jit.trace`; better `torch.export` | TorchScript is deprecated |
-# | `TransfoXLModel`, `TransfoXLTokenizer` | removed; `XLNetModel` is its nearest relative | its code was no longer maintained |
+# | `TransfoXLModel`, `TransfoXLTokenizer` | removed; `XLNetModel` is a relative | its code was no longer maintained |
 # | `TFBertModel`, `from_tf=True`, `from_pt=True` | `BertModel` | TensorFlow and Flax support ended with version 5 |
-# | `torch_dtype=` | `dtype=` | shorter; the default is now the dtype of the file |
+# | `torch_dtype=` | `dtype=` | shorter; the default is now the dtype that the config names |
 # | `BertConfig(position_embedding_type=…)` | stored and ignored: BERT's positions are absolute | relative positions were removed from BERT |
-# | `model(**batch, output_attentions=True)` | `from_pretrained(…, output_attentions=True)` or `attn_implementation="eager"` | the default `sdpa` has no weights to show, and a call can't switch it |
+# | `model(**batch, output_attentions=True)` | `from_pretrained(…, output_attentions=True)` or `attn_implementation="eager"` | the default `sdpa` has no weights to show, and a call doesn't switch it |
 # | `snapshot_download(local_dir_use_symlinks=False)` | `local_dir="folder"` | with `local_dir` there are no links any more |
 # | `allow_regex`, `ignore_regex` | `allow_patterns`, `ignore_patterns` | they are patterns such as `*.json`, never were regular expressions |
-# | `~/.cache/huggingface/transformers` | `~/.cache/huggingface/hub` | one cache for all libraries |
+# | `~/.cache/huggingface/transformers` | `~/.cache/huggingface/hub` | one cache for all that comes from the Hub |
 # | "Some weights were not initialized …" | the loading report: MISSING, UNEXPECTED, MISMATCH | one table for all cases |
 
 # %%
@@ -1858,7 +1914,8 @@ assert isinstance(BertModel.from_pretrained("last"), BertModel) and not hasattr(
 assert AutoModel.from_pretrained("last", dtype=torch.float16).dtype == torch.float16
 
 # %%
-assert not hasattr(small_bert.embeddings, "position_embedding_type")
+assert trained.config.position_embedding_type == "absolute"  # stored …
+assert not hasattr(trained.embeddings, "position_embedding_type")  # … and ignored
 for asked_for in ({"output_attentions": True}, {"attn_implementation": "eager"}):
     eager = AutoModel.from_pretrained("last", **asked_for)
     assert len(eager(ids, output_attentions=True).attentions) == 2
@@ -1880,14 +1937,14 @@ lab.quiz("05")
 # - A config is data that says what to build; unknown names are kept without a word; parameters can be counted from it
 #   on the meta device, or by a formula.
 # - `save_pretrained` writes `config.json` and `model.safetensors`: a length, a JSON header, plain numbers. A name is
-#   looked for as a folder, then in the cache, then at the Hub or its mirror.
+#   that of a folder, or else an id: the Hub or its mirror says which commit, and the cache gives what it has of it.
 # - The cache keeps contents once, under their hash; snapshots are links; deleting a revision frees only what no other
 #   one uses.
 # - `model_type` chooses the config class, a table chooses the model class, and `auto_map` brings code that runs only if
 #   you trust it.
-# - MISSING on a head means *train me*; MISSING nearly everywhere means the wrong architecture; UNEXPECTED is left over;
-#   MISMATCH is an error.
-# - A pickle is a program and can do anything; safetensors has no place for code; a GGUF file keeps four or eight bits a
-#   weight, in blocks of 32, and unpacks to an ordinary model.
+# - MISSING on a head means *train me*; MISSING nearly everywhere means that the names don't fit, as with the wrong
+#   class; UNEXPECTED is left over; MISMATCH is an error.
+# - A pickle is a program and can do anything; safetensors has no place for code; our GGUF file keeps four or eight bits
+#   a weight, in blocks of 32, and unpacks to an ordinary model.
 #
 # Next: chapter 06, BERT from the inside, opens the layers that you counted here and rebuilds each of them.
