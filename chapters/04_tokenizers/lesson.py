@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 04 Tokenizers
 #
-# You take tokenizers apart, rebuild the important pieces with your own hands, and learn what every argument does.
+# You take tokenizers apart, rebuild the important pieces with your own hands, and see what their arguments do.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
 # | compare words, characters and subwords on the same text, and watch BPE, WordPiece and Unigram learn | 2½ hours | chapter 00 |
 # | rebuild BPE and WordPiece, and see them equal the library's | | Python; no deep learning |
-# | go from string to tokens to ids and back, and use every argument of a tokenizer | | |
+# | go from string to tokens to ids and back, and use the arguments of a tokenizer | | |
 # | read the layouts of single texts and pairs, and of a whole chat | | |
 # | say what is in a tokenizer's files, and what a language costs in three real vocabularies | | |
 # | add tokens to a tokenizer and rows to its model | | |
@@ -110,9 +110,26 @@ figure.suptitle("Subwords: nothing unknown, and not many more tokens than words"
 
 # %% [markdown]
 # Look at the middle panel, then at the right one. Words give short sequences, but every new word is lost: about one
-# token in twenty of a new story is `[UNK]`. More text helps only slowly, because there are always new words, and *dog*
-# and *dogs* stay two unrelated numbers. Characters know everything, and make the sequence about three times as long.
-# **Subwords** keep frequent words whole and spell the rare ones from pieces.
+# token in twenty of a new story is `[UNK]`, and *dog* and *dogs* are two unrelated numbers. Characters know these new
+# stories whole, because they bring no new character, and make the sequence about three times as long. **Subwords** keep
+# frequent words whole and spell the rare ones from pieces. (A new character is `[UNK]` for these two as well.)
+#
+# Would more text help the words? Before you run this: what does twice the corpus do to the unknown?
+
+# %%
+def words_of(texts: list[str]) -> list[str]:
+    """The words of all texts, as the pre-tokenizer cuts them."""
+    cut = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    return [word for text in texts for word, _ in cut(text.lower())]
+
+new_words = words_of(unseen)
+for count in (12, 24, 48, len(corpus)):
+    known_words = set(words_of(corpus[:count]))
+    unknown = sum(word not in known_words for word in new_words) / len(new_words)
+    print(f"{count:>3} stories: {len(known_words):>5,} words known, {unknown:.1%} of the new stories unknown")
+
+# %% [markdown]
+# It helps, but slowly: twice the text, and far more than half of the unknown words are unknown still.
 
 # %% [markdown]
 # ## 4.2 Byte-pair encoding: watch it merge
@@ -152,8 +169,9 @@ axes.set(xscale="symlog", ylim=(0, None), xlabel="merges", ylabel="tokens in the
 axes.set_title("Each merge shortens the text, the first ones by most");
 
 # %% [markdown]
-# The axis of merges is logarithmic: the first ten merges save more than the last thousand. When to stop is your choice;
-# it is called the vocabulary size. GPT-2 stopped at 50,000 merges.
+# The axis of merges is logarithmic: the first ten merges save more than the last thousand. When to stop is your choice:
+# the vocabulary size, which counts the special tokens, the characters, and one entry for each merge. GPT-2 stopped at
+# 50,000 merges.
 #
 # ### Exercise 4.1
 # Write `count_pairs(words)`. `words` maps a word, as a tuple of symbols, to how often it occurs in the corpus. Return a
@@ -204,7 +222,7 @@ lab.check("4.2", merge_pair)
 # `lab.hint("4.2")` helps. With these two functions you have the whole training: count, merge the most frequent, repeat.
 #
 # ### Exercise 4.3
-# A trained BPE is nothing but its ordered list of merges. Write `bpe(word, merges)`: split the string `word` into
+# What a trained BPE has learned is its ordered list of merges. Write `bpe(word, merges)`: split the string `word` into
 # characters, then apply the merges, the earliest in the list first, and return the list of tokens. For example,
 # `bpe("hugs", [("g", "s"), ("u", "g"), ("u", "gs"), ("h", "u")])` gives `["h", "ugs"]`: `g s` comes first, so `u g`
 # finds no pair any more; `u gs` comes before `h u`, and takes the `u`. Your function meets the library's on random
@@ -247,8 +265,15 @@ lab.compare_tokenizers(algorithms, "unbelievable sleepwalking tokenizers")
 
 # %% [markdown]
 # Three ways to write where a word begins or goes on: nothing for this BPE, `##` before a piece *inside* a word for
-# WordPiece, `▁` before a piece that *begins* one for Unigram. And often three ways to cut.
+# WordPiece, `▁` before a piece that *begins* one for Unigram. And here all three words are cut in more than one way.
 #
+# Don't read the lengths as a race. The other two cut at punctuation first; our Unigram cuts at blanks only, and
+# spends some of its entries on pieces with a mark behind them:
+
+# %%
+sorted(piece for piece in unigram.get_vocab() if piece[-1] in ".,?!" and len(piece) > 2)[:10]
+
+# %% [markdown]
 # **WordPiece** learns pieces as BPE does, but keeps no merges. To encode, it takes the longest piece that fits, then
 # the longest that fits the rest. (BERT's vocabulary was learned with Google's own, unpublished program, which scored a
 # pair by how much it helps a language model. The `tokenizers` library counts, as for BPE.) So train BPE with the same
@@ -278,8 +303,8 @@ differ.head()
 # tokenizer.
 #
 # **Unigram** goes the other way round: it begins with far too many pieces and drops the ones that are missed least.
-# Every piece keeps a log-probability, and a word gets the segmentation with the highest sum. Here is every segmentation
-# of one word that the vocabulary allows, by brute force:
+# Every piece keeps a log-probability, and a word gets the segmentation with the highest sum. So find every
+# segmentation of one word that the vocabulary allows, by brute force, and look at the best four:
 
 # %%
 pieces = json.loads(unigram.backend_tokenizer.to_str())["model"]["vocab"]
@@ -309,8 +334,8 @@ unigram.tokenize("sleepwalking") == ranked[0][1]
 lab.compare_tokenizers(real, "unbelievable sleepwalking tokenizers")
 
 # %% [markdown]
-# More entries, but not fewer pieces: the largest vocabulary shares its entries among a hundred languages, and English
-# gets a few of them. Section 4.11 asks the other languages. (`Ġ` is how a byte-level BPE writes a space; section 4.9.)
+# More entries, but not fewer pieces for these three English words: the largest vocabulary shares its entries among a
+# hundred languages. Section 4.11 asks the other languages. (`Ġ` is how a byte-level BPE writes a space; section 4.9.)
 
 # %% [markdown]
 # ## 4.4 Before the pieces: BERT's basic tokenizer
@@ -354,7 +379,7 @@ for name, stage in stages.items():
 
 # %% [markdown]
 # The library has this in pure Python, `BasicTokenizer`, and once more in Rust, as the normalizer and the pre-tokenizer
-# of the encoder's tokenizer. Do the three agree?
+# of the encoder's tokenizer. Do the three agree on this text?
 
 # %%
 from transformers import BasicTokenizer
@@ -363,6 +388,21 @@ rust = tokenizer.backend_tokenizer
 spans = rust.pre_tokenizer.pre_tokenize_str(rust.normalizer.normalize_str(messy))
 in_rust = [word for word, _ in spans]
 stages["5 split punctuation"] == BasicTokenizer().tokenize(messy) == in_rust
+
+# %% [markdown]
+# On this text they do. One text proves little, so try three odd characters: the one that stands for a byte that nobody
+# could read, a rare Chinese character, and a number that Unicode has given to no character.
+
+# %%
+for odd in ("a\ufffdb", "a\U00020000b", "a\u0378b"):
+    spans = rust.pre_tokenizer.pre_tokenize_str(rust.normalizer.normalize_str(odd))
+    mine = split_punctuation(strip_accents(space_cjk(clean(odd)).lower()))
+    ways_to_cut = {"ours": mine, "Python": BasicTokenizer().tokenize(odd), "Rust": [word for word, _ in spans]}
+    print({name: ascii(found) for name, found in ways_to_cut.items()})
+
+# %% [markdown]
+# The library drops the first, which ours keeps, and it knows more blocks of Chinese characters than our two. On the
+# third its own two disagree. An equality that one text shows is an equality on one text.
 
 # %% [markdown]
 # Many tutorials name a way to protect a word: `never_split`. Before you run this: it keeps the word in one piece, but
@@ -386,12 +426,12 @@ for added in (None, "New-York", AddedToken("New-York", normalized=False)):
     one = BertTokenizer(vocab=tokenizer.get_vocab(), never_split=["New-York"])
     if added:
         one.add_tokens([added])
-    print(one.tokenize(text), one.convert_tokens_to_ids("New-York"))
+    print(one.tokenize(text), one.convert_tokens_to_ids("New-York"), one.tokenize("new-york"))
 
 # %% [markdown]
 # First row: ignored, three pieces, and no entry of that name (100 is `[UNK]`). Second row: one token with an id of its
 # own, but printed in small letters, because the added word is looked for in the **normalised** text. With
-# `normalized=False`, the third row, it is looked for in your own text, so `new-york` would not be found.
+# `normalized=False`, the third row, it is looked for in your own text, and `new-york` is cut again.
 #
 # Now the second step. These words come out of the first one whole:
 
@@ -399,8 +439,8 @@ for added in (None, "New-York", AddedToken("New-York", normalized=False)):
 lab.tokens(tokenizer, "a tokenizer unbelievably flibbertigibbet 🙂")
 
 # %% [markdown]
-# A piece with `##` continues the word before it. Common words are one token, made-up words are many. The emoji is not
-# in the vocabulary, and has no smaller parts: `[UNK]`.
+# A piece with `##` continues the word before it. The word *a* is an entry of its own; the vocabulary holds none of
+# the other three whole. The emoji is not in the vocabulary, and has no smaller parts: `[UNK]`.
 #
 # ### Exercise 4.4
 # Write `wordpiece_word(word, vocab)`. Take the longest beginning of `word` that is in `vocab` (a set of strings), then
@@ -491,8 +531,8 @@ axes.set(xlim=(0, 10), ylim=(-8.8, 0.6), title="From text to ids and back: what 
 # %% [markdown]
 # Read it from top to bottom; what is lost stands at each arrow. Normalising takes the capital letters and the accents.
 # Cutting takes the blanks, and leaves an `[UNK]` where the smiley was. Tokens and ids are the same thing in two
-# spellings. And `decode` can only guess where blanks were: it puts one between words, so it writes `3. 50€`, and with
-# `skip_special_tokens=True` it drops `[UNK]` too, although that was no special token of the layout but a piece of your
+# spellings. And `decode` can only guess where blanks were: it puts one between words, takes it away before `.` and `!`,
+# and so writes `3. 50€`. With `skip_special_tokens=True` it drops `[UNK]` too, although that stands for a piece of your
 # text.
 #
 # That is one tokenizer. Do the other two give the text back?
@@ -502,8 +542,9 @@ back = {name: one.decode(one(original)["input_ids"], skip_special_tokens=True) f
 pd.DataFrame({"decoded": back, "equal": {name: text == original for name, text in back.items()}})
 
 # %% [markdown]
-# The byte-level BPE has no normalizer and keeps every byte, so its `decode` is an exact inverse. The Unigram tokenizer
-# keeps letters, accents and the smiley, and makes two blanks one.
+# The byte-level BPE has no normalizer, and gives this text back to the last byte. (A text that holds one of its own
+# marks, such as `<|im_end|>`, loses it to `skip_special_tokens`.) The Unigram tokenizer keeps the letters, accents and
+# the smiley of this text, and makes two blanks one.
 #
 # Older code uses `encode_plus` for one text and `batch_encode_plus` for several. Today you **call** the tokenizer, with
 # a string or with a list.
@@ -517,7 +558,8 @@ tokenizer("hello world!")
 tokenizer(["hello world!", "hello hugging world!"])
 
 # %% [markdown]
-# You get a `BatchEncoding`: a dict with `input_ids`, `token_type_ids` (section 4.6) and `attention_mask` (section 4.8).
+# You get a `BatchEncoding`. It is used like a dict, and holds `input_ids`, `token_type_ids` (section 4.6) and
+# `attention_mask` (section 4.8).
 
 # %% [markdown]
 # ## 4.6 One text, two texts, three texts
@@ -536,7 +578,7 @@ for name, encoding in {"single": single, "pair": pair}.items():
 pd.DataFrame([pair.tokens(), pair["token_type_ids"]], index=["token", "type"])
 
 # %% [markdown]
-# One `[CLS]`, always first. One `[SEP]` after **each** text, the last included. The type is 0 up to the first `[SEP]`
+# One `[CLS]`, in front. One `[SEP]` after **each** text, the last included. The type is 0 up to the first `[SEP]`
 # and with it, then 1.
 #
 # Some tutorials go on: with three sentences the third gets type 2. Try it. Before you run this: what will a third text
@@ -669,9 +711,9 @@ pd.DataFrame(layouts, index=["single", "pair"]).T
 
 # %% [markdown]
 # Read the pairs. BERT and ALBERT agree. RoBERTa, XLM-R and BART put **two** marks between the texts, XLM only one.
-# XLNet puts its `<cls>` at the **end**. The marks have other names, but the same jobs: `<s>` does what `[CLS]` does,
-# `</s>` what `[SEP]` does. BART's pair has two `</s>` in the middle, as RoBERTa's has. The real multilingual encoder is
-# of XLM-R's class, and so is its layout.
+# XLNet puts its `<cls>` at the **end**. Most marks have other names, but similar places: `<s>` stands where `[CLS]`
+# stands, `</s>` where `[SEP]` does. (Who reads them is the model's affair: BART's classifier looks at the last `</s>`.)
+# The real multilingual encoder is of XLM-R's class, and so is its layout.
 #
 # The chat model's tokenizer adds **nothing**: two texts are simply one after the other. Its marks stand for something
 # else, who is speaking, and they come in section 4.14.
@@ -684,21 +726,23 @@ seen = {name: sorted(set(encoding["token_type_ids"])) for name, encoding in aske
 pd.Series({name: str(types) for name, types in seen.items()}).to_frame("types in a pair")
 
 # %% [markdown]
-# RoBERTa, BART and XLM-R have one type only, so the marks alone tell their texts apart. XLNet does know a type 2: for
-# its `<cls>` token, not for a third sentence. (The chat model's tokenizer gives types because it was asked; its model
-# takes none.) XLNet has another habit of its own:
+# The tokenizers of RoBERTa, BART and XLM-R write type 0 for both texts, so the marks alone tell them apart. XLNet's
+# does write a type 2: for its `<cls>` token, not for a third sentence. (The chat model's tokenizer gives types because
+# it was asked; its model takes none.) XLNet has another habit, which none of the other seven has:
 
 # %%
 both = ["the dog", "where is the dog in the garden"]
 mask = xlnet(both, padding=True)["attention_mask"]
+print({name: one.padding_side for name, one in family.items()})
 lab.heatmap(mask, rows=both, title="XLNet pads on the left (0 = padding)")
 
 # %% [markdown]
-# The zeros of the short text stand in front. That is why you never write these marks yourself: the model's tokenizer
-# knows.
+# The zeros of the short text stand in front. Marks, types and padding differ from model to model, so leave the layout
+# to the model's own tokenizer. (The `[SEP]` between two sentences of **one** segment, in section 4.6, is your own: it
+# is no part of the layout.)
 
 # %% [markdown]
-# ## 4.8 Every argument, one effect
+# ## 4.8 One argument, one effect
 # <!-- T065 T309 T310 -->
 # A batch is a rectangle, and texts are not equally long. Before you run this: what happens without padding?
 
@@ -739,11 +783,11 @@ with lab.expect_error(ValueError):
     GPT2Tokenizer(**byte_files)(texts, padding=True)
 
 # %% [markdown]
-# Each model has its own: 0 for BERT, 1 for RoBERTa, 5 for XLNet. GPT-2 has none, and can't pad until you give it one.
-# `pad_token = eos_token` is the usual choice, and the chat model's tokenizer came with it. What means the same
-# everywhere is the `attention_mask`: a 0 there is padding, whatever the id.
+# It depends on the vocabulary: 0 for BERT, 1 for RoBERTa, 5 for XLNet. GPT-2 has none, and can't pad until you give it
+# one. The error message proposes `pad_token = eos_token`, and the chat model's tokenizer came with it. What means the
+# same everywhere is the `attention_mask`: a 0 there is padding, whatever the id.
 #
-# Truncation cuts the text, never the special tokens:
+# Truncation cuts the text and keeps room for the special tokens of the layout:
 
 # %%
 cut = tokenizer(texts[2], truncation=True, max_length=6)
@@ -751,21 +795,23 @@ print(tokenizer.decode(cut["input_ids"]))
 tokenizer.decode(tokenizer(texts[2], add_special_tokens=False)["input_ids"])
 
 # %% [markdown]
-# Without `max_length` there is a limit too: the model's own. `truncation=True` is sometimes described as *cuts to the
-# longest text of the batch*. Before you run this: to what length will it cut three stories in a row, and three short
-# texts?
+# Without `max_length` this tokenizer has a limit too: the model's own. `truncation=True` is sometimes described as
+# *cuts to the longest text of the batch*. Before you run this: to what length will it cut three stories in a row, and
+# three short texts?
 
 # %%
 three_stories = tokenizer("\n".join(corpus[:3]), truncation=True)
 short = tokenizer(texts, truncation=True)
-len(three_stories["input_ids"]), tokenizer.model_max_length, [len(ids) for ids in short["input_ids"]]
+print(len(three_stories["input_ids"]), tokenizer.model_max_length, [len(ids) for ids in short["input_ids"]])
+f"a tokenizer that nobody told a limit: {roberta.model_max_length:.0e}"
 
 # %% [markdown]
-# To `model_max_length`, and what is shorter stays as it is, each with its own length. Making texts equally long is the
-# job of `padding`, not of `truncation`.
+# To `model_max_length`, and what is shorter stays as it is, each with its own length. (Our own `roberta` was told no
+# limit; its `model_max_length` is a number that no text reaches, so `truncation=True` alone cuts nothing there.) Making
+# texts equally long is the job of `padding`, not of `truncation`.
 #
-# In a pair you choose who loses. Question answering cuts the passage, not the question: `"only_second"`. (With `True`
-# it is the longer text, token by token.)
+# In a pair you choose who loses. Question answering cuts the passage, not the question: `"only_second"`. (With `True`,
+# which means `"longest_first"`, it is the text that is longer at that moment, token by token.)
 
 # %%
 first, second = "Where does the old dog sleep?", "It sleeps in the garden behind the house."
@@ -815,26 +861,26 @@ one_text = tokenizer(["Where", "is", "the", "dog"], is_split_into_words=True)
 
 # %% [markdown]
 # Only the first one complains. The other two are **swallowed without a word**: nothing was padded, and four words of
-# one sentence became four texts. The second cell has today's names. An argument that you haven't seen working isn't
-# working: look at a shape.
+# one sentence became four texts. The second cell has today's names. Don't rely on an argument that you haven't
+# seen working: look at a shape.
 #
 # `decode` has an argument as well. `clean_up_tokenization_spaces` removes blanks before punctuation, by a list of rules
 # for English:
 
 # %%
-ids = tokenizer("I can't, we don't. C'est l'été , non ?", add_special_tokens=False)["input_ids"]
+ids = tokenizer("I can't, we don't. C'est l'été, non ? 'No' and 'yes'.", add_special_tokens=False)["input_ids"]
 for clean_up in (True, False):
     print(f"{clean_up!s:5} →", tokenizer.decode(ids, clean_up_tokenization_spaces=clean_up))
 {name: one.clean_up_tokenization_spaces for name, one in real.items()}
 
 # %% [markdown]
-# With `True` the English *can't* is whole again, and the French *c'est* stays in pieces. The last line is what each of
-# the three does when you don't say. (The blanks before `.` and `,` are taken out by WordPiece's own decoder, also with
-# `False`.)
+# With `True` *can't* and *c'est* are whole again. But the rules can't tell an apostrophe from a quotation mark: they
+# glue the quoted words to their neighbours. The last line is what each of the three does when you don't say. (The
+# blanks before `.`, `,` and `?` are taken out by WordPiece's own decoder, also with `False`.)
 #
 # And a text that is too long? `return_overflowing_tokens` gives what was cut as further pieces, and `stride` is how
-# many tokens neighbouring pieces share, so that no answer is cut in two. Before you run this: how many pieces will
-# these 12 words make, with room for 8 tokens each and a stride of 2?
+# many tokens neighbouring pieces share, so that an answer no longer than that stands whole in one of them. Before you
+# run this: how many pieces will these 12 words make, with room for 8 tokens each and a stride of 2?
 
 # %%
 long = "one two three four five six seven eight nine ten eleven twelve"
@@ -943,10 +989,24 @@ for sample in samples:
 pd.DataFrame(rows)
 
 # %% [markdown]
-# The byte-level tokenizer has never met an emoji or a Chinese character, and loses nothing: every text is bytes, so
-# `[UNK]` is impossible. It pays with length, one token for each byte that it has no merge for: four for the emoji,
-# three for 茶. BERT makes every Chinese character a word of its own, so 日本 is two tokens, and gives one `[UNK]` for a
-# word that it can't spell, whatever stood there.
+# The byte-level tokenizer has never met an emoji or a Chinese character (its stories hold ASCII only), and loses
+# nothing: every text is bytes, and all 256 are in **this** vocabulary, so nothing can be unknown. It pays with length,
+# one token for each byte that it has no merge for: four for the emoji, three for 茶. BERT makes every Chinese character
+# a word of its own, so 日本 is two tokens, and gives one `[UNK]` for a word that it can't spell, whatever stood there.
+#
+# Does every byte-level vocabulary hold all 256? Look before you trust it:
+
+# %%
+assert all(text.isascii() for text in corpus)
+for name, one in {"RoBERTa, ours": roberta, "the chat model": real["BPE"]}.items():
+    held = set(pre_tokenizers.ByteLevel.alphabet()) & set(one.get_vocab())
+    back = one.decode(one("a\x04b", add_special_tokens=False)["input_ids"])
+    print(f"{name}: {len(held)} of 256 bytes; 'a\\x04b' comes back as {back!r}")
+
+# %% [markdown]
+# The chat model's vocabulary lacks some. A text with one of those bytes loses it without an `[UNK]` and without a word.
+# Such bytes are rare (this one is a control character), but losing nothing is a property of a vocabulary, not of the
+# word *byte-level*.
 #
 # What about digits? Before you run this: how will the three real tokenizers cut 12345?
 
@@ -958,8 +1018,8 @@ pd.DataFrame(cuts, index=sums)
 # %% [markdown]
 # WordPiece and Unigram treat digits like letters: a sequence that was frequent is one piece, and the Unigram tokenizer
 # cuts 12345 and 12346 at different places. The chat model's tokenizer cuts **every digit** off before BPE may merge
-# anything. That is longer, but a digit is always the same token, at a place of its own: meant to make numbers easier to
-# learn.
+# anything. That is longer, but in these numbers each digit is the same token wherever it stands: meant to make numbers
+# easier to learn.
 #
 # One more sentence that many tutorials share: *the more frequent a token, the smaller its index*. Before you run this:
 # for which of the three algorithms would that have to be so? Here is the rank correlation of frequency and index; −1
@@ -978,7 +1038,9 @@ ours = {name: order(one) for name, one in algorithms.items()}
 pd.DataFrame({"ours, on their own text": ours, "real": {name: order(one) for name, one in real.items()}}).round(2)
 
 # %%
-first = {name: one.convert_ids_to_tokens(range(20, 32)) for name, one in algorithms.items()}
+first = {f"{name}, ours, from 20": one.convert_ids_to_tokens(range(20, 32)) for name, one in algorithms.items()}
+first["WordPiece, BERT's own, from 1996"] = tokenizer.convert_ids_to_tokens(range(1996, 2008))
+print("special tokens of the real Unigram:", real["Unigram"].all_special_ids)
 own_scores = [value for piece, value in pieces if piece != "[UNK]"]
 listed = json.loads(real["Unigram"].backend_tokenizer.to_str())["model"]["vocab"]
 real_scores = [value for _, value in listed if value]  # special tokens have 0
@@ -986,10 +1048,13 @@ print("sorted by score:", own_scores == sorted(own_scores)[::-1], real_scores ==
 pd.DataFrame(first).T
 
 # %% [markdown]
-# A tendency, strong or weak, and never a rule. The correct statement: **an index says when an entry was made.** Special
-# tokens come first. BPE and WordPiece go on with the alphabet, in the order of its characters (the table shows a part
-# of it), and then one entry for each merge; and a piece that was merged early may be rare on its own, because later
-# merges swallowed it. Only Unigram sorts its entries, and by its own log-probability, not by your counts.
+# A tendency, strong or weak: none of the six is −1. The correct statement: **an index is a place in a list, and whoever
+# made the list chose the order.** The `tokenizers` library's BPE and WordPiece begin with the special tokens, go on
+# with the alphabet, in the order of its characters (the table shows a part of it), and then add one entry for each
+# merge; and a piece that was merged early may be rare on its own, because later merges swallowed it. Both Unigram lists
+# are sorted by their own log-probability, not by your counts, and the real one has a special token at the very end.
+# BERT's own list goes on, behind its alphabet, with *the*, *of*, *and*: that looks like a frequency, but of the text
+# that Google used.
 
 # %% [markdown]
 # ## 4.10 Fast and slow
@@ -1052,7 +1117,8 @@ assert slow(many[:500])["input_ids"] == tokenizer(many[:500])["input_ids"]  # an
 
 # %% [markdown]
 # Compare the two bars of each group: lower is faster. Rust wins both times, by a small factor rather than by a hundred.
-# Here are the two factors. In a list Rust gets all its texts in one call, and saves what Python does around each.
+# Here are the two factors. (A list goes to Rust in one call. How much that saves is smaller than one may hope, because
+# each text's result still has to become Python lists.)
 
 # %%
 (speed.loc["slow"] / speed.loc["fast"]).round(1)
@@ -1116,8 +1182,8 @@ for one in (cased, tokenizer):
 
 # %% [markdown]
 # Cased, `The` and `the` are two tokens with two ids (BERT's uncased vocabulary answers `The` with 100, its `[UNK]`).
-# That is more to learn, but a name or the start of a sentence can be seen. Named entities like cased models; search
-# mostly prefers uncased ones.
+# That is more to learn, but a name or the start of a sentence can be seen: worth having where names are looked for, and
+# in the way where `Dog` and `dog` should find the same pages.
 #
 # A trap: the file `vocab.txt` does not say which it is. Before you run this: what will a tokenizer loaded from that
 # file alone do to capital letters?
@@ -1131,8 +1197,8 @@ told = BertTokenizer.from_pretrained(bare, do_lower_case=False)
 guessed.tokenize("The dog"), told.tokenize("The dog")
 
 # %% [markdown]
-# It lowers them, and all entries with a capital letter are never used again. Nothing warns you. Keep the whole folder
-# that `save_pretrained` writes, or say `do_lower_case=False`.
+# It lowers them, so no entry with a capital letter can be found in a text any more. Nothing warns you. Keep the whole
+# folder that `save_pretrained` writes, or say `do_lower_case=False`.
 #
 # Now Chinese. Before you run this: what will BERT's **English** vocabulary make of it?
 
@@ -1141,8 +1207,8 @@ chinese = "来到美丽的大自然，我们发现"
 lab.tokens(tokenizer, chinese)
 
 # %% [markdown]
-# English Wikipedia contains some Chinese characters, so some are there. The others become `[UNK]`: the same id for
-# every one of them.
+# Some Chinese characters are in an English vocabulary, because they were in its text. The others become `[UNK]`: the
+# same id for every one of them.
 #
 # BERT's Chinese vocabulary cuts Chinese into single characters. Make a small one from Chinese hotel reviews, and
 # measure it on reviews that it has not seen, against three others.
@@ -1157,7 +1223,7 @@ zh = BertTokenizer(vocab={entry: index for index, entry in enumerate(bert_specia
 len(zh), zh.tokenize(chinese)
 
 # %% [markdown]
-# The fourth is byte-level again, but trained on the Chinese reviews, to the same size.
+# The fourth is byte-level again, but trained on the Chinese reviews, to the size of the second.
 
 # %%
 bytes_zh = RobertaTokenizer(**byte_level(known, len(zh)))
@@ -1188,13 +1254,13 @@ figure.suptitle("Chinese text: what counts is what the vocabulary was trained on
 # %% [markdown]
 # Look at both panels: short bars are good. With the English vocabulary most of a review is unknown. The Chinese
 # characters lose almost nothing. One often reads that bytes do not suit Chinese, and with merges from **English** text
-# that is true: more than two tokens for each character. With merges from **Chinese** text and a vocabulary of the same
-# size, bytes need fewer tokens than there are characters, and can't meet an unknown one.
+# that is true: more than two tokens for each character. With merges from **Chinese** text and a vocabulary as large
+# as that of the characters, bytes need fewer tokens than there are characters, and can't meet an unknown one.
 #
-# So far one language at a time. The same sentence now, in ten languages and three real vocabularies: the first article
-# of the Universal Declaration of Human Rights, in its official translations. BERT's vocabulary and the chat model's
-# were made for English, the multilingual encoder's for a hundred languages. Before you run this: how many times as long
-# as the English sentence will the Hindi one be, for the chat model?
+# So far one language at a time. The same sentence now, in ten languages and three real vocabularies: the first sentence
+# of article 1 of the Universal Declaration of Human Rights, in its official translations. BERT's vocabulary and the
+# chat model's were made for English, the multilingual encoder's for a hundred languages. Before you run this: how many
+# times as long as the English sentence will the Hindi one be, for the chat model?
 
 # %%
 article = {
@@ -1229,12 +1295,12 @@ axes.legend([f"{name}, {len(one):,} entries" for name, one in real.items()], fon
 axes.set(ylabel="tokens", title="One sentence, ten languages: what a vocabulary didn't learn from, it spells out");
 
 # %% [markdown]
-# Look at the green bars: the multilingual vocabulary needs about as many tokens in every language, and its *unknown*
-# column is empty. The orange ones show what a byte-level BPE does with a script that it hardly saw: it never fails, but
-# Hindi takes seven times as many tokens as English, so a text in Hindi fills the model's window seven times as fast and
-# takes that much longer to write. And the blue ones are the worst bargain: long, **and** with unknowns in Hindi,
-# Chinese and Japanese. Even what counts as known is not whole: look at a Hindi word before and after BERT's normalizer,
-# which takes signs of the script for accents.
+# Look at the green bars: with the multilingual vocabulary the longest of the ten has less than twice the tokens of the
+# shortest, and its *unknown* column holds zeros. The orange ones show what a byte-level BPE does with a script that it
+# hardly saw: nothing is unknown, but Hindi takes seven times as many tokens as English, so this sentence fills seven
+# times as much of the model's window. The blue bars are much shorter than the orange ones in Hindi, Chinese and
+# Japanese only, and exactly there they hold unknowns: what looks short is lost. Even what counts as known is not whole:
+# look at a Hindi word before and after BERT's normalizer, which takes signs of the script for accents.
 
 # %%
 word = article["Hindi"].split()[1]
@@ -1301,26 +1367,29 @@ config = json.loads((box / "tokenizer_config.json").read_text("utf-8"))
 {name: config[name] for name in ("tokenizer_class", "do_lower_case", "model_max_length", "cls_token")}
 
 # %% [markdown]
-# Two files. `tokenizer.json` is the whole line of stations: normalizer, pre-tokenizer, model with vocabulary,
-# post-processor (the special tokens around the text), decoder. `tokenizer_config.json` says which class to make of it.
-# `AutoTokenizer` reads that one first.
+# Two files for this tokenizer (a chat model's has a third, `chat_template.jinja`). `tokenizer.json` is the whole line
+# of stations: normalizer, pre-tokenizer, model with vocabulary, post-processor (the special tokens around the text),
+# decoder. `tokenizer_config.json` says which class to make of it. `AutoTokenizer` reads that one first.
 #
 # Does a loaded tokenizer do the same? And what goes missing without the second file?
 
 # %%
+chat_files = [Path(name).name for name in real["BPE"].save_pretrained(Path(files.name, "chat"))]
 again = AutoTokenizer.from_pretrained(box)
 same = again(corpus, verbose=False)["input_ids"] == tokenizer(corpus, verbose=False)["input_ids"]
 alone = Path(files.name, "without-config")
 alone.mkdir(exist_ok=True)
 shutil.copy(box / "tokenizer.json", alone)
 nameless = AutoTokenizer.from_pretrained(alone)
+print(chat_files, nameless.pad_token, nameless.model_max_length == tokenizer.model_max_length)
 same, type(again).__name__, type(nameless).__name__, list(nameless("hello world!"))
 
 # %% [markdown]
 # The ids are the same. Look at the classes: `AutoTokenizer.from_pretrained` gives no `AutoTokenizer`, but a
 # `BertTokenizer`. It only chooses. Without the config the library can only make a general tokenizer: the ids are still
-# right, but it has forgotten that this model wants `token_type_ids`. Keep a tokenizer's folder together, and keep it
-# with its model: a row of the embedding matrix means something only with this vocabulary.
+# right, but it has forgotten that this model wants `token_type_ids`, with what to pad, and where to cut. Keep a
+# tokenizer's folder together, and keep it with its model: a row of the embedding matrix means something only with this
+# vocabulary.
 #
 # An older folder has other files, and today's classes still read them. Which, each class says itself:
 
@@ -1367,9 +1436,10 @@ with torch.inference_mode():
 vectors.shape
 
 # %% [markdown]
-# The model runs. But the library told you what it put into the new rows: the mean of all the others, with hardly any
-# noise. The largest difference between the two new rows is close to zero: two words, one meaning, until you train. A
-# better start is often the mean of the **pieces** that the word had before.
+# The model runs. But look at what the library put into the new rows. Its message speaks of the mean and the covariance
+# of the old ones; the code takes the covariance times 10⁻⁹, so that each new row is the mean, with hardly any noise.
+# The largest difference between the two new rows is close to zero: two words, one meaning, until you train. A better
+# start is often the mean of the **pieces** that the word had before.
 #
 # How would you see the difference? Ask the old rows: which of all 30,522 are nearest to the new one? Before you run
 # this: what lies near the mean of **all** words?
@@ -1395,9 +1465,9 @@ pd.DataFrame({name: nearest(row) for name, row in starts.items()})
 # %% [markdown]
 # Read the columns from left to right. A learned row has neighbours of its own kind: *dogs*, *canine*, *puppy*. The mean
 # of all rows lies among `[unused]` places and characters that hardly ever occur: rows that learned little or nothing.
-# The mean of the pieces of *sleepwalking* lies, after the pieces themselves, among *sleeping*, *slept*, *asleep*: the
-# right neighbourhood, before any training. It is no magic: the pieces of *flibbertigibbet* mean nothing, and so does
-# their mean. Two more things about added tokens:
+# The mean of the pieces of *sleepwalking* lies, with the pieces themselves, among *sleeping*, *slept*, *asleep*: the
+# right neighbourhood, before any training. It is no magic: near the mean of *flibbertigibbet* there are its own pieces
+# and others that say as little. Two more things about added tokens:
 
 # %%
 grown.add_tokens([AddedToken("walk", single_word=False), AddedToken("talk", single_word=True)])
@@ -1423,9 +1493,10 @@ with torch.inference_mode():
 renamed.tokenize("a sleepwalking dog"), ids.tolist(), list(shape)
 
 # %% [markdown]
-# Typed into a text it is cut like any other word, at its brackets and its digit; it is in the vocabulary, and never
-# reached. What works is to give the place to your word **in the vocabulary**: `sleepwalking` now has the id 1, and the
-# model takes it without a longer matrix. But that row is as untrained as a new one, and needs the same good start.
+# Typed into a text it is cut like any other word, at its brackets and its digit; it is in the vocabulary, and this text
+# doesn't reach it. What works is to give the place to your word **in the vocabulary**: `sleepwalking` now has the id 1,
+# and the model takes it without a longer matrix. But the table above shows where such rows lie: around the mean
+# of all. Yours needs the same good start as a new one.
 
 # %% [markdown]
 # ## 4.14 A chat is one text
@@ -1462,8 +1533,8 @@ lab.tokens(chat, text)
 
 # %% [markdown]
 # The generation prompt opens an answer, and leaves it open. `<|im_start|>` and `<|im_end|>` are **one token each**,
-# with the ids 1 and 2; the roles are ordinary words. The second one is also the model's end of text: after its answer
-# it writes 2, and generation stops.
+# with the ids 1 and 2; the roles are ordinary text (*assistant* is even two tokens). The second one is also the model's
+# end of text: after its answer it writes 2, and generation stops.
 #
 # Where does the template come from? From the tokenizer's files. It is a small program in the language *Jinja*:
 
@@ -1473,8 +1544,8 @@ with lab.expect_error(ValueError):
     tokenizer.apply_chat_template(messages)
 
 # %% [markdown]
-# A loop over the messages, and an `if` for the system message. A tokenizer of a model that never learned to chat has
-# none, and refuses. Every family of chat models has another template, so **never write one by hand**.
+# A loop over the messages, and an `if` for the system message. Our encoder never learned to chat: its tokenizer has no
+# template, and refuses. Another chat model may have another template, so **don't write one by hand**.
 #
 # What if you do? Ask the model itself: four questions, each in four forms, all sixteen in one batch. Before you run
 # this: what will a chat model do with a question that has no template at all?
@@ -1511,15 +1582,15 @@ assert said["its own template"].str.len().gt(0).all()
 said.map(repr).T
 
 # %% [markdown]
-# Read row by row. In its own template the model gives a sentence each time (not always a true one: look at *moo*).
-# Without the generation prompt it first writes the missing line itself, which costs four of its twenty tokens: it was
-# trained on whole conversations, those lines included. With another model's marks, and without any, it mostly writes
-# **nothing**: its first token is the end. Where it does write, it stammers. Nothing warned you; it is the same model
-# with the same question.
+# Read row by row. In its own template the model begins with an answer each time (not always a true one: look at *moo*).
+# Without the generation prompt it first writes the missing line itself, which costs four of its twenty tokens. With
+# another model's marks, and without any, it mostly writes **nothing**: its first token is the end. Where it does write,
+# it repeats itself. Nothing warned you; it is the same model with the same question.
 #
 # (The batch is padded on the **left**, so that every prompt ends where the answer begins.)
 #
-# Can you put a number on it? Ask how likely the model finds its own answer to the first question, in each form:
+# Can you put a number on it? Take the model's own answer to the first question. How likely does it find the first
+# token, and *Paris* once the words before it stand there, in each form?
 
 # %%
 reply = "The capital of France is Paris."
@@ -1530,13 +1601,15 @@ for name, prompt in in_forms(questions[0]).items():
     with torch.inference_mode():
         logits = talker(torch.cat([begin, target], dim=1)).logits[0, begin.shape[1] - 1 : -1]
     chances = logits.log_softmax(dim=-1).gather(1, target.T)[:, 0]  # log-probability of each token of the reply
-    likely[name] = {"first token": chances[0].exp().item(), "each later token": chances[1:].mean().exp().item()}
-pd.DataFrame(likely).T.round(4)
+    likely[name] = {"likeliest first": repr(chat.decode(logits[0].argmax()))}
+    likely[name] |= {"The first": chances[0].exp().item(), "Paris after it": chances[-2].exp().item()}
+pd.DataFrame.from_dict(likely, orient="index").round(4)
 
 # %% [markdown]
-# Look at the first column: only after the opened answer is *The* a likely beginning. The second column is above one
-# half everywhere: once the reply has begun, the model knows how it goes on. The template doesn't carry the knowledge;
-# it says **whose turn it is**.
+# Look at the first two columns: only after the opened answer is *The* the likeliest beginning, with more than one
+# chance in ten. Without the generation prompt the likeliest token opens the missing line; in the other two forms it is
+# the end of the text. The last column is above one half everywhere: once *The capital of France is* stands there, the
+# model knows how it goes on. The template doesn't carry the knowledge; it says **whose turn it is**.
 #
 # One last thing. The marks are ordinary text until the tokenizer reads them. Before you run this: what happens when a
 # *user* types them?
@@ -1550,9 +1623,9 @@ print(chat(forged)["input_ids"].count(1), "messages begin; with split_special_to
 talker = written = batch = None  # half a gigabyte that isn't needed any more
 
 # %% [markdown]
-# A message of the system that nobody but the user wrote, and no way for the model to tell. Whoever builds on a chat
-# model removes the marks from what people type before the template is applied, or cuts the messages with
-# `split_special_tokens=True` and adds the marks itself.
+# A message of the system that nobody but the user wrote, and the ids don't tell. If you build on a chat model, remove
+# the marks from what people type before you apply the template, or cut the messages with `split_special_tokens=True`
+# and add the marks yourself.
 
 # %% [markdown]
 # ## 4.15 Explore
@@ -1596,7 +1669,7 @@ lab.token_explorer(explorer, line)
 # | --- | --- | --- |
 # | `tokenizer.encode_plus(text)` | `tokenizer(text)` | one call for one text, a pair or a batch |
 # | `tokenizer.batch_encode_plus(texts)` | `tokenizer(texts)` | the same call; the old methods are gone |
-# | `BertTokenizer` slow, `BertTokenizerFast` fast, `use_fast=False` | `BertTokenizer`, always fast; `BertTokenizerLegacy` is the old Python | one implementation per model |
+# | `BertTokenizer` slow, `BertTokenizerFast` fast, `use_fast=False` | `BertTokenizer`, always fast; `BertTokenizerLegacy` is the old Python | one implementation behind the usual names |
 # | `tokenizer(…, pad_to_max_length=True)`, `truncation_strategy=`, `is_pretokenized=True` | `padding="max_length"`, `truncation=`, `is_split_into_words=True` | the first and the last are swallowed, the middle one raises |
 # | `BertTokenizer(…, never_split=[word])` | `tokenizer.add_tokens([word])` | the fast tokenizer ignores `never_split` |
 # | `return_tensors="tf"` | `return_tensors="pt"` or `"np"` | TensorFlow support ended with version 5 |
@@ -1632,15 +1705,15 @@ lab.quiz("04")
 
 # %% [markdown]
 # ## Recap
-# - Words lose what is new, characters make long sequences, subwords do neither; BPE merges frequent pairs, WordPiece
-#   takes the longest match, Unigram the most probable segmentation.
+# - Words lose what is new, characters make long sequences, subwords spell a new word from pieces; BPE merges frequent
+#   pairs, WordPiece takes the longest match, Unigram the most probable segmentation.
 # - BPE is an ordered list of merges and WordPiece a greedy search: a few lines each, and equal to the library's.
 # - A tokenizer goes from string to tokens to ids and back; its arguments pad, cut, window, and tell you which
 #   characters a token covers.
 # - BERT puts one `[CLS]` first and a `[SEP]` after each of at most two segments; the other models have marks and
 #   layouts of their own, and a chat model's template says whose turn it is.
-# - `tokenizer.json` holds the whole line of stations; WordPiece has `[UNK]`, bytes never do; a language that the
-#   vocabulary didn't learn from is spelled out in many pieces.
+# - `tokenizer.json` holds the whole line of stations; WordPiece has `[UNK]`, a vocabulary of all 256 bytes needs none;
+#   a language that the vocabulary didn't learn from is spelled out in many pieces.
 # - A new token needs a new row in the model, and a good start for that row.
 #
 # Next: chapter 05, Models and configs, looks at what receives these ids.
