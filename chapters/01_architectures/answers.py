@@ -156,6 +156,7 @@ WRONG = {
         (attention_strictly_before, "nothing was left"),
         (attention_filled, "such as 0"),
         (lambda *given: attention_filled(*given, number=-1000.0), "such as 0"),
+        (lambda *given: attention_filled(*given, number=-10000.0), "such as 0"),
         (lambda q, k, v, mask: v, "off by up to"),
         (lambda q, k, v, mask: (q @ k.T).masked_fill(~mask, float("-inf")).softmax(-1), "of shape"),
     ],
