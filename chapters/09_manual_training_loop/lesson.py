@@ -1,15 +1,14 @@
 # %% [markdown]
 # # 09 The training loop by hand
 #
-# You take a file of hotel reviews and end with a trained classifier: every line between the two is yours, and every
-# change to it is measured.
+# You take a file of hotel reviews and end with a trained classifier, and you write the loop in between line by line.
 #
 # | You will | Time | You need |
 # | --- | --- | --- |
 # | turn a CSV file into batches, and stop bad rows before they cost you an hour | 2 hours | chapters 04, 07 and 08 |
 # | write the loop that trains, the loop that measures, and the line that predicts | | |
 # | compute accuracy, precision, recall and F1 yourself, and say which of them hides what | | |
-# | make training faster and steadier: padding, grouping, warmup, clipping, a live curve | | |
+# | add to the loop what longer runs need: less padding, grouping, warmup, clipping, a live curve | | |
 # | read a model's errors, and repeat a run to the last bit | | |
 # | survive a crash: save, resume, and end with the same weights; then hand the loop to Accelerate | | |
 # | train on Chinese reviews with a frozen encoder, and see what the head then knows of English | | |
@@ -55,8 +54,8 @@ table.head(3)
 table["label"].value_counts(normalize=True).rename("share").round(2)
 
 # %% [markdown]
-# A few rows are empty: pandas reads a gap as `nan`, which is a number. Before you run this: what will the tokenizer say
-# to it? And what does pandas make of a guest who writes just one word, *null* or *NA*?
+# A few rows are empty: pandas reads a gap as `nan`, which is a `float`. Before you run this: what will the tokenizer
+# say to it? And what does pandas make of a guest who writes just one word, *null* or *NA*?
 
 # %%
 from io import StringIO
@@ -84,7 +83,7 @@ def read_reviews(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path.name} is empty. Its first line must name the columns: label,review.") from None
     except pd.errors.ParserError as error:
         raise ValueError(f"{path.name}: {error} A text with a comma needs a quote on both sides.") from None
-    if not isinstance(table.index, pd.RangeIndex):  # more fields than names in every row
+    if not table.index.equals(pd.RangeIndex(len(table))):  # more fields in the first row than names above it
         raise ValueError(f"{path.name} has more fields in a row than names in its first line. Are quotes missing?")
     for name in ("label", "review"):
         if name not in table:
@@ -126,8 +125,8 @@ for name, text in bad_files.items():
         read_reviews(bad)
 
 # %% [markdown]
-# Each names the file and the fault, and asks or tells what to do. A torch `Dataset` needs only two more
-# methods: how long it is, and what is at an index.
+# Each names the file and the fault, and asks or tells what to do. A torch `Dataset` has two methods besides its
+# `__init__`: how long it is, and what is at an index.
 
 # %%
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
@@ -215,8 +214,8 @@ axes.set(xlabel="tokens in a review", ylabel="reviews")
 axes.set_title(f"Half of the reviews have {pd.Series(lengths).median():.0f} tokens or fewer");
 
 # %% [markdown]
-# Look at the empty space between the bars and the red line: all of it is padding, computed and thrown away. Section 9.4
-# gets it back. First, the loop.
+# Look at how far each bar stands from the red line: so many tokens of padding each of its reviews gets, computed and
+# thrown away. Section 9.4 saves them. First, the loop.
 #
 # ### Exercise 9.1
 # Before you train, know what *no* training gets. Write `majority_share(labels)`: `labels` is a list of labels (of any
@@ -244,7 +243,7 @@ lab.check("9.1", majority_share)
 # <!-- T141 -->
 # While you build machinery, you want answers in a second. So here is a **practice model**: a BERT with one narrow layer
 # and random weights. It knows nothing. But the loop can't tell: to the loop, a model is something that takes a
-# batch and returns a loss.
+# batch and returns a loss and logits.
 
 # %%
 from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -273,9 +272,9 @@ assert torch.allclose(by_hand, output.loss)
 f"by hand {by_hand:.4f}, a coin {torch.tensor(2.0).log():.4f}"
 
 # %% [markdown]
-# Cross-entropy, and near ln 2: an untrained model tosses a coin. Now the two loops, measuring first. They are those of
-# many tutorials, with two repairs. `.to(device)` takes the device that is there; `.cuda()` asks for a GPU, with or
-# without one. And the loader is an argument, no global variable.
+# Cross-entropy, and near ln 2: an untrained model gives each class about one half. Now the two loops, measuring first.
+# They are those of many tutorials, with two repairs. `.to(device)` takes the device that is there; `.cuda()` asks for a
+# GPU, with or without one. And the loader is an argument, no global variable.
 
 # %%
 def evaluate(model, loader) -> float:
@@ -329,8 +328,8 @@ train_plainly(model, optimizer, loader, valid_loader, epochs=2, log_every=5)
 # (Each `loss` line is one batch. Many tutorials have a learning rate of 2e-5, for a pretrained model. Ours starts from
 # nothing, and takes larger steps.)
 #
-# The loss jumps from batch to batch, and most of the reviews are right. Is that good? Ask the model itself, in the
-# words of a guest.
+# The loss falls a little, and most of the reviews are right. Is that good? Ask the model itself, in the words of a
+# guest.
 
 # %%
 def predict(model, text: str) -> str:
@@ -353,8 +352,8 @@ for text in asked:
     print(f"{predict(model, text):15} {text}")
 
 # %% [markdown]
-# It says *positive* to everything. That's where its accuracy comes from: exercise 9.1's number, no more. Section 9.3
-# makes such a model visible.
+# It says *positive* to both. Its accuracy is the share of positive reviews among those held back, printed in section
+# 9.1: exercise 9.1's number, no more. Section 9.3 makes such a model visible.
 #
 # First a question about the two mode lines. Before you run this: the same batch, twice through the same model. Is the
 # loss the same?
@@ -367,9 +366,10 @@ with torch.inference_mode():
         print(f"{mode.__name__:>5}: {model(**batch).loss.item():.6f} {model(**batch).loss.item():.6f}")
 
 # %% [markdown]
-# In `train` mode dropout switches other units off each time; in `eval` mode the loss is a property of the model. If you
-# forget `train()` at the start of an epoch, everything after the first evaluation trains without dropout, and nothing
-# tells you.
+# In `train` mode dropout switches other units off each time; in `eval` mode the model and the batch settle the loss. If
+# you forget `train()` at the start of an epoch, everything after the first evaluation trains without dropout, and
+# nothing tells you. (A model from `from_pretrained` is in `eval` mode to begin with: it would train without from the
+# first step. Section 9.5 shows it.)
 #
 # ### Exercise 9.2
 # Write `training_step(model, batch, optimizer)`: one step of the loop, with the mode, on a batch that is on the right
@@ -443,7 +443,8 @@ boxes = [[int(((labels == truth) & (guesses == guess)).sum()) for guess in (0, 1
 pd.DataFrame(boxes, index=["is negative", "is positive"], columns=["called negative", "called positive"])
 
 # %% [markdown]
-# Every measure is made of these four numbers. Take *negative* as the class that you look for: a complaint.
+# The four measures of this section are made of these four numbers. Take *negative* as the class that you look for: a
+# complaint.
 #
 # - **accuracy**: how many of all are right
 # - **precision**: of those *called* a complaint, how many are one
@@ -506,8 +507,8 @@ for name, guess in contenders.items():
     assert all(abs(mine - theirs) < 1e-12 for mine, theirs in zip(numbers.loc[name], expected))
 
 # %% [markdown]
-# By hand and by scikit-learn: the same to the last digits. Mind its `pos_label`: *positive* in "true positive" is the
-# class that you look for, and scikit-learn takes 1 unless you say otherwise.
+# By hand and by scikit-learn: the same to eleven places. Mind its `pos_label`: *positive* in "true positive" is the
+# class that you look for, and with `average="binary"` scikit-learn takes 1 unless you say otherwise.
 
 # %%
 axes = numbers.T.plot.bar(figsize=(7.2, 3.4), rot=0, width=0.75)
@@ -539,8 +540,8 @@ assert abs(f1_score(labels, partly, average="micro") - accuracy_score(labels, pa
 # So far every text was padded to 128 tokens. **Dynamic padding** pads a batch to *its* longest text. A third way also
 # **groups** texts of similar length, so that little padding is left.
 #
-# Counting is free, so count first. Before you run this: will dynamic padding help more with small batches or with large
-# ones?
+# Counting needs no model, so count first. Before you run this: will dynamic padding help more with small batches or
+# with large ones?
 
 # %%
 def collate(pairs: list[tuple[str, int]]):
@@ -578,10 +579,10 @@ panels[0].legend(loc="lower left")
 figure.suptitle("Dynamic padding: the larger the batch, the less it saves; grouping keeps it", x=0.01, ha="left");
 
 # %% [markdown]
-# Look at the blue line: in a large batch there is nearly always one long review, and all the others are padded to it.
-# Grouped, the orange line hardly falls. And compare the panels: the longer the texts, the less there is to win, and the
-# Chinese reviews have more tokens. (Each language is counted with its own encoder's tokenizer; the Chinese one belongs
-# to section 9.10.)
+# Look at the blue line: the larger the batch, the longer its longest review, and all the others are padded to it.
+# Grouped, the orange line falls far less. And compare the panels: the longer the texts, the less there is to win, and
+# the Chinese reviews have more tokens. (Each language is counted with its own encoder's tokenizer; the Chinese one
+# belongs to section 9.10.)
 #
 # Do saved tokens mean saved time? Now it has to be the real model. The same 24 reviews, three ways, one training step
 # per batch of 8:
@@ -614,6 +615,7 @@ def seconds(model, optimizer, batches: list) -> float:
         model(**batch.to(device)).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+    model.classifier.bias.sum().item()  # a GPU works on by itself: wait for it
     return time.perf_counter() - begin
 
 # %%
@@ -640,9 +642,9 @@ print(f"{padding.loc['dynamic', 'seconds'] / (len(sample) / 8):.2f} seconds for 
 padding.join(times_less).round(2)
 
 # %% [markdown]
-# Time follows tokens, more or less. Dynamic padding saves much where texts are short, as in English; on the longer
-# Chinese reviews it gives less, and grouping is what pays: compare the two panels above at 8 reviews in a batch. So
-# count the tokens of *your* texts. Is anything lost? Padded or not, the answer should be the same:
+# On a CPU, time follows tokens, more or less. Dynamic padding saves much where texts are short, as in English; on the
+# longer Chinese reviews it gives less, and grouping is what pays: compare the two panels above at 8 reviews in a batch.
+# So count the tokens of *your* texts. Is anything lost? Padded or not, the answer should be the same:
 
 # %%
 model.eval()
@@ -700,8 +702,8 @@ f"{len(batches)} batches; {sum(in_order) / cost(in_order, 8):.0%} of their token
 # ## 9.5 Training in earnest
 # <!-- T144 -->
 # Now the pretrained encoder, with three additions to the loop. A **schedule** lets the learning rate rise from 0
-# (*warmup*: the optimizer's running means begin empty, so its first steps rest on a few batches only) and then
-# fall to 0. **Clipping** shortens a gradient that is too long. A **progress bar** and a **live curve** show that
+# (*warmup*: the optimizer's running means begin empty, so its first steps rest on a few batches only) and then fall
+# back towards 0. **Clipping** shortens a gradient that is too long. A **progress bar** and a **live curve** show that
 # something happens. And the optimizer is AdamW; `fused=True` updates all weights in one pass.
 #
 # First `fused`, on five million weights. Before you run this: how many times faster?
@@ -755,6 +757,7 @@ before
 from tqdm.auto import tqdm
 
 model, optimizer, scheduler = fresh_start()
+print(f"from_pretrained hands it over in {'train' if model.training else 'eval'} mode")
 curve = lab.training_curve()
 bar = tqdm(loader, desc="training")
 for step, batch in enumerate(bar):
@@ -805,7 +808,7 @@ for text in [*asked, "", "🙂", "very " * 10_000]:
 # %% [markdown]
 # Does it know the second sentence for a complaint, and how sure is it? The recall above says how many it still misses;
 # section 9.6 asks where to draw the line. Empty text gets a sentence, no traceback. The ten thousand words are cut to
-# 128 tokens. The last two get a label, and it means nothing: the model has two words and must say one of them.
+# 128 tokens. The last two get a label, too: the model has two words and must say one of them, whatever it reads.
 #
 # ### Exercise 9.6
 # Write `clip(gradients, max_norm)`: `gradients` is a list of tensors of any shapes. Their **common** norm is the square
@@ -870,13 +873,14 @@ axes.set(xlabel="reviews, hardest first (%)", ylabel="share of the whole loss (%
 axes.set_title(f"The hardest fifth of the reviews makes {share.iloc[len(errors) // 5]:.0%} of the loss");
 
 # %% [markdown]
-# The curve climbs fastest at its left end: that is what sorting shows, and the title says how much the hardest fifth
-# holds. So begin reading there. Ask of each: is the **label** wrong? Would *you* be sure? Irony, praise of what was
-# missing, a twist in the last sentence? Or a word that the model takes for a sign, wherever it stands? Each answer asks
-# for another cure: correct the data, collect more of this kind, or live with it.
+# The curve climbs fastest at its left end, as sorting makes it; the title says how much the hardest fifth holds. So
+# begin reading there, with the column *truth*: is one of the two labels more frequent at the top? Then ask of each: is
+# the **label** wrong? Would *you* be sure? Irony, praise of what was missing, a twist in the last sentence? Or a word
+# that the model takes for a sign, wherever it stands? Each answer asks for another cure: correct the data, collect more
+# of this kind, or live with it.
 #
-# Some of these errors are a matter of taste. The model calls a review a complaint when P(negative) > 0.5, but nothing
-# forces you to draw the line there:
+# Some of these errors depend on where a line is drawn. The model calls a review a complaint when P(negative) > 0.5, but
+# nothing forces you to draw the line there:
 
 # %%
 negative = logits.softmax(dim=-1)[:, 0]
@@ -885,12 +889,12 @@ at = pd.DataFrame([four_numbers(labels, (negative <= line).long(), target=0) for
 axes = at[["precision", "recall"]].plot(figsize=(7.2, 3.4), marker=".")
 axes.axvline(0.5, color="grey", linewidth=1)
 axes.set(xlabel="call it a complaint when P(negative) is above", ylabel="share", ylim=(0, 1.02))
-axes.set_title("A lower line finds more complaints, and cries wolf more often");
+axes.set_title("A lower line finds no fewer complaints, and calls more reviews one");
 
 # %% [markdown]
-# Follow recall from right to left: it only rises. Precision mostly pays for it. (At the far right nothing is called a
-# complaint any more, and 0/0 counts as 0.) Where to draw the line depends on what a missed complaint costs you. And
-# draw it on reviews that you then don't use to report your score.
+# Follow recall from right to left: it never falls. Does precision pay for it, and does it pay at every step? (Where it
+# is 0 at the far right, nothing is called a complaint any more: 0/0 counts as 0.) Where to draw the line depends on
+# what a missed complaint costs you. And draw it on reviews that you then don't use to report your score.
 #
 # ### Exercise 9.7
 # Write `confusion(truth, guess, classes)`: `truth` and `guess` are lists of labels, `classes` lists the labels in the
@@ -915,7 +919,7 @@ lab.check("9.7", confusion)
 # %% [markdown]
 # ## 9.7 The same run twice
 # <!-- T146 -->
-# Is a change an improvement, or luck? You can only tell if the same run gives the same result. Three things in a run
+# Is a change an improvement, or luck? To begin with, no change should make no difference. Three things in a run
 # are random: the first weights, the order of the batches, and dropout. Each gets its own seed here. Before you run
 # this: are two runs with equal seeds equal to the last bit, or only nearly?
 
@@ -960,20 +964,20 @@ for name, losses in others.items():
     assert losses != first
 axes.plot([a - b for a, b in zip(second, first)], color="black", linewidth=3, label="the same seeds")
 axes.set(xlabel="step", ylabel="loss, less that of the first run")
-axes.set_title("The same seeds: no difference at all. Any other seed: another run")
+axes.set_title("The same seeds: no difference at all. One other seed: another run")
 axes.legend(fontsize=9, loc="upper left");
 
 # %% [markdown]
-# The black line is the second run: zero at every step. Each of the others has only **one** seed changed. (The order
-# moves the loss most, because at each step another batch is measured.) Three things follow:
+# The black line is the second run: zero at every step. Each of the others has only **one** seed changed. (With another
+# order, each step also measures another batch.) Three things follow:
 #
-# - One call at the top of a script (`torch.manual_seed`, or `set_seed` of transformers, which also seeds Python and
-#   NumPy) begins *one* stream of numbers. Draw one more number anywhere, and all later ones move, as the next cell
-#   shows. Generators of their own keep the three apart.
+# - One `torch.manual_seed` at the top of a script begins *one* stream of numbers for all that torch draws on a CPU.
+#   (`set_seed` of transformers begins three: torch's, Python's and NumPy's.) Draw one more number from a stream, and
+#   its later ones move, as the next cell shows. A seed for each of the three, as above, keeps them apart.
 # - Equal means: on this machine, with these versions and this number of threads. Another processor may add up in
-#   another order, and on a GPU you need `torch.use_deterministic_algorithms(True)` as well.
-# - A difference between two settings means something only if it is larger than the difference between two seeds. Run
-#   each setting several times.
+#   another order, and on a GPU you may need `torch.use_deterministic_algorithms(True)` as well.
+# - Two single runs with different settings say little when they differ no more than two seeds do. Run each setting
+#   several times.
 
 # %%
 import random
@@ -1019,10 +1023,11 @@ with lab.expect_error(RuntimeError):
     torch.load(half)
 
 # %% [markdown]
-# Nothing. And if it was written over the old one, that is gone too. There is one move that no crash of your program can
-# cut in two: `os.replace(one, other)` puts the file `one` into the place of `other`. Whoever looks sees the old file or
-# the new one. (A power cut is worse than a crash: the system may still hold the new file's bytes in memory only.
-# `os.fsync` waits until they are on the disk; our function below calls it before the move.)
+# Nothing that `torch.load` can read. And if it was written over the old one, that is gone too. There is one move that
+# no crash of your program can cut in two: `os.replace(one, other)` puts the file `one` into the place of `other`.
+# Whoever looks sees the old file or the new one. (A power cut is worse than a crash: the system may still hold the new
+# file's bytes in memory only. `os.fsync` waits until they are on the disk; our function below calls it before the
+# move.)
 #
 # ### Exercise 9.8
 # Write `save_safely(state, path)`: save `state` with `torch.save` so that at every moment `path` is either the old
@@ -1045,7 +1050,8 @@ lab.check("9.8", save_safely)
 # %% [markdown]
 # `lab.hint("9.8")` helps.
 #
-# A checkpoint of ours holds everything that moves: the state of each part, the step, and the random state (dropout's).
+# A checkpoint of ours holds everything that moves in this run: the state of each part, the step, and the random state
+# (dropout's).
 
 # %%
 def save_checkpoint(path: Path, step: int, parts: dict) -> None:
@@ -1093,9 +1099,9 @@ def train(path: Path, dataset: Dataset, epochs: int = 2, save_every: int = 5, cr
     return model
 
 # %% [markdown]
-# One run goes through. The other is interrupted in its thirteenth step, in the middle of the second epoch, when the
-# last checkpoint is from step 10. Then the same call again. Before you run this: will the two models be equal, or
-# close?
+# One run goes through. The other is interrupted in its thirteenth step, early in the second epoch, when the last
+# checkpoint is from step 10. Then the call once more, without the crash. Before you run this: will the two models be
+# equal, or close?
 
 # %%
 uninterrupted = train(Path(folder.name, "whole.pt"), short)
@@ -1111,8 +1117,8 @@ assert equal(uninterrupted, resumed) or device.type != "cpu"
 equal(uninterrupted, resumed)
 
 # %% [markdown]
-# Equal, bit for bit. One line of `train` is easy to miss: the loader's own `generator`, although nothing is shuffled
-# there. Before you run this: does it cost a random number to *begin* a loop over a `DataLoader`?
+# Equal, bit for bit (on a CPU). One line of `train` is easy to miss: the loader's own `generator`, although nothing is
+# shuffled there. Before you run this: does it cost a random number to *begin* a loop over a `DataLoader`?
 
 # %%
 for generator in (None, torch.Generator()):
@@ -1125,7 +1131,8 @@ for generator in (None, torch.Generator()):
 # right after the state was put back: without a generator of its own the loader would shift everything that dropout
 # draws.
 #
-# What if you forget a part? Replace one part of the checkpoint at a time by what a new run begins with, and resume.
+# What if you forget a part? Replace one part of the checkpoint at a time by that of a run that has just begun, and
+# resume.
 
 # %%
 with lab.expect_error(KeyboardInterrupt):
@@ -1152,7 +1159,7 @@ figure, axes = plt.subplots(figsize=(7.2, 2.8))
 axes.barh(list(differences)[::-1], list(differences.values())[::-1])
 axes.set(xlabel="largest difference of a weight from the uninterrupted run", ylabel="left out")
 axes.grid(axis="y", visible=False)
-axes.set_title("Only the whole checkpoint leads to the same model")
+axes.set_title("Of these five, only the whole checkpoint leads to the same model")
 differences
 
 # %% [markdown]
@@ -1262,13 +1269,16 @@ type(ready_loader).__name__, type(ready_optimizer).__name__, ready_optimizer.opt
 
 # %% [markdown]
 # Nothing: it hands a dictionary back untouched, on whatever device it is. The prepared **loader** moves the batches.
-# The last line answers two more claims that go round. Accelerate doesn't choose an optimizer: it wraps yours. Nor does
-# it adapt the batch size to the hardware. We asked for 4:
+# The last line answers a claim that goes round: `prepare` doesn't choose an optimizer, it wraps yours. Another says
+# that it adapts the batch size to the hardware. We asked for 4:
 
 # %%
 ready_loader.total_batch_size, len(next(iter(ready_loader))["labels"])
 
 # %% [markdown]
+# And we get 4. (Accelerate can look for a size that fits into memory, but only where you ask for it:
+# `accelerate.utils.find_executable_batch_size`.)
+#
 # And does it matter who calls `backward`? Ask for **gradient accumulation** over four batches, and compare the
 # gradients:
 
@@ -1285,8 +1295,8 @@ assert torch.allclose(ratio, torch.full_like(ratio, 4.0))
 ratio.mean().item()
 
 # %% [markdown]
-# `loss.backward()` makes gradients four times too large here, and nothing complains. `accelerator.backward(loss)` knows
-# what was asked for.
+# Summed over four batches, the gradients of `loss.backward()` would be four times their mean, and nothing complains.
+# `accelerator.backward(loss)` knows what was asked for.
 #
 # Accelerate can save and resume as well. Before you run this: you prepare a model, an optimizer and a loader. Which of
 # them will have a file?
@@ -1299,9 +1309,9 @@ accelerator.load_state(saved_in)
 sorted(file.name for file in Path(saved_in).iterdir())
 
 # %% [markdown]
-# The model, the optimizer and the random states; the loader has none. After `load_state` your weights are those of step
-# 3, say, and the loader begins again at its first batch. Count the steps yourself, and let `skip_first_batches` make a
-# loader that begins further on. Before you run this: what if the loader shuffles?
+# The model, the optimizer and the random states; this loader has none. After `load_state` your weights are those of
+# step 3, say, and the loader begins again at its first batch. Count the steps yourself, and let `skip_first_batches`
+# make a loader that begins further on. Before you run this: what if the loader shuffles?
 
 # %%
 def shuffled(seed: int) -> DataLoader:
@@ -1334,11 +1344,12 @@ for name in ("en", "zh"):
 
 # %% [markdown]
 # Each `[UNK]` stands for a character, and the English encoder can't tell one from the other. What is left are single
-# characters. The second tokenizer has pieces for whole words, and no `[UNK]`; it belongs to an encoder for about a
-# hundred languages.
+# characters. The second tokenizer has pieces for whole words, and nothing unknown here; it belongs to an encoder for
+# about a hundred languages.
 #
-# That encoder is large for a laptop. So we use it as section 7.3 did: **frozen**, with no gradients. Then a review
-# needs to go through it only once. It becomes one vector, the mean over its tokens, and only a head learns from it.
+# That encoder is five times as large as the English one. So we use it as section 7.11 did: **frozen**, with no
+# gradients. Then a review needs to go through it only once. It becomes one vector, the mean over its tokens, and only a
+# head learns from it.
 
 # %%
 from transformers import AutoModel
@@ -1349,8 +1360,8 @@ body = body.to(device).eval()
 f"{body.num_parameters() / 1e6:.0f} million numbers, all frozen; width {body.config.hidden_size}"
 
 # %% [markdown]
-# This encoder was trained with the word *query:* in front of each text, so it gets it. As in section 9.4, texts of
-# similar length share a batch:
+# This encoder was trained with the word *query:* or *passage:* in front of a text; each review gets the first. As in
+# section 9.4, texts of similar length share a batch:
 
 # %% tags=["long"] why="the way from texts to vectors is one function"
 def vectors_of(texts: list[str]) -> torch.Tensor:
@@ -1386,11 +1397,11 @@ middle = learned.mean(dim=0)
 f"cosine of two reviews: {alike(learned):.2f} on average; with the middle taken away {alike(learned - middle):.2f}"
 
 # %% [markdown]
-# The vectors of this encoder all point much the same way. What they share tells a head nothing, so take it away:
-# subtract the mean of the reviews to learn from.
+# On average, the vectors of this encoder point much the same way. What they share tells a head nothing, so take it
+# away: subtract the mean of the reviews to learn from.
 #
 # Now the loop. It is `train_plainly` of section 9.2, not one line changed. It wants a model that takes a batch and
-# returns a loss, and a loader whose batches move to a device. So both are made for vectors:
+# returns a loss and logits, and a loader whose batches move to a device. So both are made for vectors:
 
 # %%
 from transformers import BatchEncoding
@@ -1436,11 +1447,12 @@ assert rows["Chinese: the head"]["accuracy"] > rows["Chinese: always positive"][
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# In Chinese it clearly beats *always positive*. In English it is not blind: most of what it calls a complaint is one.
-# But it finds few of them. Two reasons are possible. Perhaps English complaints lie in another direction than Chinese
+# In Chinese it beats *always positive*. In English it is not blind: most of what it calls a complaint is one.
+# But it finds few of them. Two reasons come to mind. Perhaps English complaints lie in another direction than Chinese
 # ones. Or everything English lies a little to the side, and the line that the head has drawn runs past it. The second
 # can be mended without a single label: take from the English vectors their **own** middle, and not that of the Chinese
-# ones. Before you run this: which number of the table will change most?
+# ones. (For a linear head that moves the line and turns nothing.) Before you run this: which number of the table will
+# change most?
 
 # %%
 found, known = ready["English"]
@@ -1452,9 +1464,9 @@ assert rows["English, its own middle: the head"]["recall"] > rows["English: the 
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# It finds far more complaints, in a language in which nobody has shown it one. So the encoder does put what guests say
-# in these two languages near each other; it only leaves each language a place of its own. At last, the wish, and a few
-# more:
+# It finds far more complaints, in a language in which nobody has shown it one. Look at the precision, too: what did
+# that cost? And compare F1 with that in Chinese. So the encoder puts complaints of both languages in part in the same
+# direction, and leaves each language a place of its own. At last, the wish, and a few more:
 
 # %%
 wishes = [wish, "又脏又吵，而且太贵了。", "I like this hotel, the food is very good!", "Dirty, loud and far too expensive."]
@@ -1470,7 +1482,7 @@ for text, (negative, positive) in zip(wishes, chances):
 #
 # | the notes say | today | why |
 # | --- | --- | --- |
-# | `if torch.cuda.is_available(): batch = {k: v.cuda() …}` | `batch.to(device)` | a `BatchEncoding` moves itself, to any device; the notes' last `.cuda()` has no `if` and stops on a laptop |
+# | `if torch.cuda.is_available(): batch = {k: v.cuda() …}` | `batch.to(device)` | a `BatchEncoding` moves itself, to any device; the notes' last `.cuda()` has no `if` and stops where there is no GPU |
 # | `from_pretrained("hfl/rbt3")` | the same with `num_labels=` or `id2label=`, and `revision=` | a head of the size and with the names that you want; a pinned checkpoint |
 # | `Adam(model.parameters(), lr=2e-5)` | `AdamW(…, fused=True)` | decoupled weight decay (chapter 08), all weights in one pass |
 # | `padding="max_length"` in the collate function | `padding=True`, or `DataCollatorWithPadding` | no computing of padding (section 9.4) |
@@ -1478,7 +1490,7 @@ for text, (negative, positive) in zip(wishes, chances):
 # | `accelerator.prepare()`, `prepare(device="cuda")` | `prepare(model, optimizer, loader, scheduler)`, `accelerator.device` | `prepare` gets what it is to prepare; the device is the `Accelerator`'s |
 # | `batch = accelerator.prepare(batch)` | nothing: the prepared loader moves its batches | `prepare` hands a dictionary back untouched |
 # | `loss.backward()` under Accelerate | `accelerator.backward(loss)` | it scales for accumulation and for fp16 |
-# | `get_scheduler("warmup_linear", …)` | `get_scheduler("linear", …, num_warmup_steps=…)` | `get_scheduler` has no such name (chapter 08); it comes from an optimizer of 2019, `BertAdam` |
+# | `get_scheduler("warmup_linear", …)` | `get_scheduler("linear", …, num_warmup_steps=…)` | `get_scheduler` has no such name (chapter 08); it comes from an old optimizer, `BertAdam` |
 
 # %%
 from transformers import DataCollatorWithPadding
@@ -1512,7 +1524,7 @@ lab.quiz("09")
 # %% [markdown]
 # ## Recap
 # - A `Dataset` tells its length and what is at an index, a collate function makes a batch; what is wrong with a file is
-#   said before training, with the row and the cure.
+#   said before training, with the cure.
 # - The loop: train mode, zero the gradients, loss, backward, step; measuring needs eval mode and no gradients;
 #   predicting is the same for one text.
 # - Accuracy hides a class that is never found; precision, recall and F1 of *that* class don't, and all of them come
@@ -1523,7 +1535,7 @@ lab.quiz("09")
 #   be repeated to the last bit.
 # - A checkpoint is weights, optimizer, scheduler, place and random state, written beside and moved into place;
 #   Accelerate changes five lines of the loop and none of its sense.
-# - The loop knows no language: with an encoder for a hundred of them and a head on its frozen vectors, Chinese reviews
-#   take seconds.
+# - The loop knows no language: with an encoder for a hundred of them, frozen, each Chinese review is read once, and a
+#   head learns from the vectors in a moment.
 #
-# Next: chapter 10, the Trainer, does all of this for you, and now you know what it does.
+# Next: chapter 10, the Trainer, runs this loop for you, and now you know what it does.
