@@ -103,6 +103,13 @@ def calls_by_a_global_hook(model, kind, **inputs):
     return np.int64(total)
 
 
+def calls_with_a_hook_for_all_left(model, kind, **inputs):
+    seen = []
+    torch.nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(isinstance(module, kind)))
+    model(**inputs)
+    return sum(seen)
+
+
 def calls_with_hooks_left(model, kind, **inputs):
     seen = []
     for module in model.modules():
@@ -180,6 +187,15 @@ def mask_one_random(ids, special, mask_id, vocab_size):
     inputs, labels = mask_by_one_draw(ids, special, mask_id, vocab_size)
     strange = (inputs != ids) & (inputs != mask_id)
     return inputs.masked_fill(strange, int(torch.randint(vocab_size, ()))), labels
+
+
+def with_random_ids(make):
+    def mask(ids, special, mask_id, vocab_size):
+        draw = torch.rand(ids.shape).masked_fill(special, 1.0)
+        inputs = torch.where((draw >= 0.12) & (draw < 0.135), make(ids, vocab_size), ids)
+        return inputs.masked_fill(draw < 0.12, mask_id), ids.masked_fill(draw >= 0.15, -100)
+
+    return mask
 
 
 def mask_seeded(ids, special, mask_id, vocab_size):
@@ -290,6 +306,7 @@ WRONG = {
     ],
     "6.5": [
         (calls_with_hooks_left, "still there"),
+        (calls_with_a_hook_for_all_left, "still there"),
         (lambda model, kind, **inputs: model(**inputs), "a whole number"),
         (lambda model, kind, **inputs: torch.tensor(calls_by_pre_hooks(model, kind, **inputs)), "a whole number"),
         (lambda model, kind, **inputs: 7, "the count of calls is not 7"),
@@ -322,6 +339,9 @@ WRONG = {
         (lambda *inputs: [one.float() for one in mask_by_one_draw(*inputs)], "must hold integers"),
         (mask_in_place, "changed ids"),
         (mask_one_random, "nearly all the same"),
+        (with_random_ids(lambda ids, words: ids.flip(0)), "tokens of the texts"),
+        (with_random_ids(lambda ids, words: torch.randint(words, (len(ids), 1))), "of a text are the same"),
+        (with_random_ids(lambda ids, words: torch.randint(words, (1, ids.shape[1]))), "of a column are the same"),
         (mask_seeded, "chose the same tokens"),
         (with_draw(exactly_in_each_row), "Perhaps you chose exactly 15 %"),
         (with_draw(exactly_in_all), "Perhaps you chose exactly 15 %"),

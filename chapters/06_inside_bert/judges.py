@@ -42,6 +42,7 @@ def normalised(
 )
 def layer_norm(answer):
     forbid(answer, "layer_norm", "LayerNorm", "native_layer_norm", because="is what you are to write")
+    forbid(answer, "group_norm", "GroupNorm", because="with one group is the norm that you are to write")
     cases = [(torch.tensor([1.0, 3.0]), torch.ones(2), torch.zeros(2), 0.0, 1e-4)]
     for number, (shape, eps) in enumerate((((4, 8), 1e-12), ((2, 3, 6), 1e-5), ((5, 2), 0.5), ((2, 2, 2, 4), 1e-12))):
         weight, bias = randn(2, shape[-1], seed=number)
@@ -220,9 +221,14 @@ def count_calls(answer):
         ("a Sequential inside a Sequential", nested, nn.Sequential, 2),
     ]
     for what, model, kind, expected in cases:
+        shared = (nn.modules.module._global_forward_hooks, nn.modules.module._global_forward_pre_hooks)
+        before = [set(hooks) for hooks in shared]
         trial = Trial(answer, model, kind, given=f"{what}, and the class {kind.__name__}", input=torch.ones(1, 2))
+        late = [(hooks, one) for hooks, known in zip(shared, before, strict=True) for one in hooks if one not in known]
+        for found, one in late:
+            del found[one]  # a hook on all modules would count in every later cell
         hooks = [hooks for one in model.modules() for hooks in (one._forward_hooks, one._forward_pre_hooks)]
-        left = sum(map(len, hooks))
+        left = sum(map(len, hooks)) + len(late)
         for one in hooks:
             one.clear()  # the judge's own model: the mistakes and later cases start clean
         trial.equal(trial.returns(int), expected, "the count of calls is not {got}")
@@ -309,8 +315,8 @@ MASK, WORDS = 3, 5_000
 
 
 def masking_case() -> tuple[torch.Tensor, torch.Tensor]:
-    """200 texts of 400 random tokens, and which of them are special."""
-    ids = torch.randint(10, WORDS, (200, 400), generator=torch.Generator().manual_seed(5))
+    """200 texts of 400 random tokens of the upper half of the vocabulary, and which of them are special."""
+    ids = torch.randint(WORDS // 2, WORDS, (200, 400), generator=torch.Generator().manual_seed(5))
     special = torch.zeros_like(ids, dtype=torch.bool)
     special[:, 0] = special[:, -1] = special[:50, 200:] = True
     return ids, special
@@ -345,6 +351,13 @@ def expect_shares(trial: Trial, ids, inputs, chosen) -> None:
     strange = inputs[chosen & (inputs != MASK) & (inputs != ids)]
     trial.expect(strange.min() >= 0 and strange.max() < WORDS, f"a random id must lie below {WORDS}")
     trial.expect(len(strange.unique()) > 100, "the random ids are nearly all the same: each place needs its own")
+    places = (chosen & (inputs != MASK) & (inputs != ids)).nonzero()
+    for along, name in enumerate(("text", "column")):  # of about 1,000, one or two meet again by chance
+        own = len({*zip(places[:, along].tolist(), strange.tolist(), strict=True)})
+        trial.expect(own > 0.8 * len(strange), f"the random ids of a {name} are the same: each place needs its own")
+    lower = (strange < WORDS // 2).float().mean().item()  # the texts hold none of these; 0.5, deviation 0.016
+    whole = "Perhaps you drew from the tokens of the texts."
+    trial.expect(abs(lower - 0.5) < 0.1, f"any id below {WORDS} should be equally likely as the random one", whole)
 
 
 @exercise("6.8")

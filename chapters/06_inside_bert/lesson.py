@@ -12,7 +12,7 @@
 # | find out which attention heads matter, switch them off and cut them out | | |
 # | measure the masking recipe, recompute BERT's two losses, and pretrain a tiny BERT | | |
 # | run BERT as a decoder, with a cache and with cross-attention | | |
-# | rebuild a layer of today's language models, and name the four parts that have changed | | |
+# | rebuild a layer of a language model of today, and name what has changed | | |
 
 # %%
 import labs_utils as lab
@@ -76,8 +76,8 @@ for kind, method in ((torch.nn.Module, "state_dict"), (type(model).__mro__[2], "
 
 # %% [markdown]
 # `BertModel` brings the computation, `PreTrainedModel` everything that all models of the library can do (loading,
-# saving, resizing), and PyTorch's `Module` holds the tensors. `BertPreTrainedModel`, between them, knows how BERT's
-# weights are drawn at the start.
+# saving, resizing, drawing the weights of a new model), and PyTorch's `Module` holds the tensors.
+# `BertPreTrainedModel`, between them, is short: it names BERT's config, and what is special about BERT at the start.
 #
 # From here on you only need a dictionary of named tensors:
 
@@ -111,8 +111,8 @@ table.shape, words.shape, places.shape, segments.shape, summed.shape
 # %% [markdown]
 # An embedding layer is a table, and looking up is indexing. The first rows of the position table are used, one for each
 # token of the longest text. Then comes a **LayerNorm**: each token's 384 numbers get mean 0 and variance 1, then a
-# learned scale and shift. Nothing is mixed between tokens. (A BatchNorm would normalise over the texts of the batch:
-# then a text's vector would depend on its neighbours.)
+# learned scale and shift. Nothing is mixed between tokens. (In training, a BatchNorm would normalise over the texts of
+# the batch: then a text's vector would depend on the other texts.)
 
 # %%
 mean = summed.mean(dim=-1, keepdim=True)  # [2, 14, 1]
@@ -125,8 +125,8 @@ assert gap(embedded, library) <= 5e-6  # values of a few units, and sums of 384 
 gap(embedded, library)
 
 # %% [markdown]
-# Equal, up to the last bit of float32: your sums run in another order. (After the LayerNorm stands a dropout, which
-# does nothing in `eval` mode.) From here on `F.layer_norm` does these four lines.
+# Equal, up to the last bits of float32: `F.layer_norm` gets to the same numbers by other steps. (After the LayerNorm
+# stands a dropout, which does nothing in `eval` mode.) From here on `F.layer_norm` does these four lines.
 #
 # The positions are learned, not calculated. Did the model find out that places have neighbours? Compare the rows with
 # each other:
@@ -143,8 +143,8 @@ axes.set_title("Nobody told the positions who is next to whom")
 figure.colorbar(picture, label="cosine similarity");
 
 # %% [markdown]
-# Look at the bright diagonal: neighbouring places have similar vectors. Only position 0, where `[CLS]` always stands,
-# is hardly like its neighbours.
+# Look at the bright diagonal: neighbouring places have similar vectors. Of these 64 only position 0, where `[CLS]`
+# stands, is hardly like its neighbours.
 #
 # The first step and the places can also be given from outside. `inputs_embeds` are vectors instead of ids,
 # `position_ids` say which row each token gets. Before you run this: what comes out if you give what the model would
@@ -155,14 +155,16 @@ others = {"token_type_ids": types, "attention_mask": batch["attention_mask"]}
 usual = model(ids, **others).last_hidden_state
 looked_up = model(inputs_embeds=words, **others).last_hidden_state
 numbered = model(ids, position_ids=torch.arange(ids.shape[1])[None], **others).last_hidden_state
-moved = model(ids, position_ids=torch.arange(ids.shape[1])[None] + 1, **others).last_hidden_state  # one place to the right
+moved, again = (model(ids, position_ids=torch.arange(ids.shape[1])[None] + by, **others).last_hidden_state for by in (1, 2))
+assert gap(again, moved) > 1e-2
 with lab.expect_error(ValueError):
     model(ids, inputs_embeds=words)
-gap(looked_up, usual), gap(numbered, usual), gap(moved, usual)
+gap(looked_up, usual), gap(numbered, usual), gap(moved, usual), gap(again, moved)
 
 # %% [markdown]
 # The same, to the last bit; ids and vectors together are refused. And BERT minds *where* a text stands: one place to
-# the right, and the vectors are others.
+# the right, and the vectors are others. The last number is a second step to the right. It is smaller, for `[CLS]` had
+# left its place 0 already, but it is far above rounding.
 #
 # Two things follow from tables of fixed size. Many tutorials say that segment ids tell "the first sentence, the second
 # sentence and the padding" apart. Look at what padding gets, and at what a third kind of id would do:
@@ -181,15 +183,16 @@ with lab.expect_error(IndexError):
 # no row for a 513th token.
 
 # %%
-with lab.expect_error(RuntimeError, IndexError):
-    model(torch.full((1, 513), 1000))
+one_too_many = torch.arange(513)[None]  # the places 0 … 512
+with lab.expect_error(IndexError):
+    model(torch.full((1, 513), 1000), position_ids=one_too_many, token_type_ids=torch.zeros_like(one_too_many))
 
 # %% [markdown]
 # ### Exercise 6.1
-# Write `layer_norm(x, weight, bias, eps)` without the library's own: `x` is a float tensor `[..., width]`, `weight` and
-# `bias` are `[width]`, `eps` is a small number. Normalise the **last** dimension, whatever stands before it, and return
-# a tensor of the same shape. It should also hold for numbers far from 0, such as 3,000 and 3,001. For example, `x =
-# [1., 3.]` with weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
+# Write `layer_norm(x, weight, bias, eps)` without the library's own norms: `x` is a float tensor `[..., width]`,
+# `weight` and `bias` are `[width]`, `eps` is a small number. Normalise the **last** dimension, whatever stands before
+# it, and return a tensor of the same shape. It should also hold for numbers far from 0, such as 3,000 and 3,001. For
+# example, `x = [1., 3.]` with weight 1, bias 0 and eps 0 gives `[-1., 1.]`.
 
 # %% tags=["exercise"]
 def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
@@ -222,7 +225,7 @@ mask[1], shares[1, 0, 0].round(decimals=3)
 
 # %% [markdown]
 # The two dimensions of size 1 are the trick: **broadcasting** repeats the same row for every head and for every query.
-# Only the last dimension, the keys, decides. Older code does this in `get_extended_attention_mask`, with −10,000 as the
+# Only the text and the key decide. Older code does this in `get_extended_attention_mask`, with −10,000 as the
 # large number. Today that method is gone, and a function for all models makes the mask:
 
 # %%
@@ -245,7 +248,7 @@ print(f"eager and sdpa differ by {gap(*both):.0e}")
 
 # %% [markdown]
 # The form depends on who computes the attention. `eager` adds numbers. `sdpa`, the default, takes true and false, and
-# when nothing is padded it takes no mask at all, which is faster. Both give the same vectors, up to rounding.
+# when nothing is padded it takes no mask at all. Both give the same vectors, up to rounding.
 #
 # Why −10,000 in the old days, and why not minus infinity? Before you run this: what is the softmax of a row in which
 # **everything** is forbidden?
@@ -258,19 +261,22 @@ for name, value in {"−infinity": float("-inf"), "lowest float": lowest}.items(
 
 # %% [markdown]
 # −10,000 fits into float16, −1,000,000,000 doesn't: it becomes −infinity. And a row of nothing but −infinity is 0/0:
-# `nan`, which then spreads through the whole model. The lowest number that the type has is finite, and leaves equal
-# shares. But it is **added** to a score. Before you run this: what is −20 plus the lowest number of float16?
+# `nan`, and whatever is computed from a `nan` is `nan` again. The lowest number that the type has is finite, and here
+# it leaves equal shares. But it is **added** to a score. Before you run this: what is −20 plus the lowest number of
+# float16?
 
 # %%
 low_scores = torch.full((4,), -20.0, dtype=half)
 bottom = torch.finfo(half).min  # -65504
 for name, row in {"added": low_scores + bottom, "put in place": low_scores.masked_fill(torch.ones(4).bool(), bottom)}.items():
     print(f"{name:13}", row[0].item(), "→", row.softmax(dim=-1).tolist())
+roomy = (torch.bfloat16, torch.float32)
+assert all((torch.tensor(-20.0, dtype=kind) + torch.finfo(kind).min).isfinite() for kind in roomy)
 
 # %% [markdown]
 # In float16 the sum falls off the end and is −infinity again. So adding is safe where a row has something to look at,
-# or where the type has room (float32, bfloat16); putting the number *in place of* the score is safe everywhere. Does
-# the mask do its job? The same text alone and padded:
+# or where the type has room (float32 and bfloat16: there the sum is finite); the number *in place of* the score stays
+# finite in each of them. Does the mask do its job? The same text alone and padded:
 
 # %%
 with torch.inference_mode():
@@ -278,12 +284,12 @@ with torch.inference_mode():
     padded = model(**batch).last_hidden_state[1, : len(alone)]
     unmasked = model(ids, token_type_ids=types).last_hidden_state[1, : len(alone)]  # no attention_mask
 gaps = {"with the mask": gap(padded, alone), "without it": gap(unmasked, alone)}
-assert gaps["with the mask"] < 1e-5 < 1e-2 < gaps["without it"]
+assert gaps["with the mask"] < 1e-5 < 1e-2 < (unmasked - alone).abs().amax(dim=-1).min()  # each token's vector
 gaps
 
 # %% [markdown]
-# With the mask, padding changes nothing but the rounding. Without it every vector moves: the padding is read as if it
-# were text.
+# With the mask, padding **behind** the text changes nothing but the rounding. (In front it would move the text to other
+# places; chapter 03 measured it.) Without the mask every vector moves: the padding is read as if it were text.
 #
 # ### Exercise 6.2
 # Write `extended_mask(attention_mask, dtype)`: `attention_mask` is `[texts, tokens]` with 1 for tokens and 0 for
@@ -362,7 +368,7 @@ lab.heatmap(one_head, rows=names, columns=names, title="Layer 0, head 4: who rea
 
 # %% [markdown]
 # Each row is a token that reads, each column one that is read; a row sums to 1. In the figure below you can choose
-# layer and head, for the same text. Look for heads that read the token before, the token itself, or only `[SEP]`.
+# layer and head, for the same text. Begin with layer 0, head 2: who reads whom there? Head 5 beside it likes `[SEP]`.
 
 # %%
 lab.attention(model, tokenizer, *pairs[0]).heads()
@@ -456,10 +462,10 @@ right.plot(x, ACT2FN["gelu_new"](x) - ACT2FN["gelu"](x), color="#009E73")
 right.set(xlabel="x", ylabel="tanh form − exact", title="The approximation misses by 0.0005 at most");
 
 # %% [markdown]
-# The error function is in every mathematics library, and `"gelu"` uses it: exact. The tanh form (`"gelu_new"`,
-# `"gelu_pytorch_tanh"`) is an older, once faster stand-in. Look at the right axis: the miss is tiny. One also reads
-# that GELU is better than ReLU and that all later models took it over. Swap the curve inside the trained model, and
-# look at what later models say:
+# torch has the error function (and so has Python's `math`), and `"gelu"` uses it: exact. The tanh form (`"gelu_new"`,
+# `"gelu_pytorch_tanh"`) is a stand-in. Look at the right axis: the miss is tiny. One also reads that GELU is better
+# than ReLU and that all later models took it over. Swap the curve inside the trained model, and look at what later
+# models say:
 
 # %%
 def with_curve(curve):
@@ -479,9 +485,9 @@ later = {"GPT-2": GPT2Config().activation_function, "OPT": OPTConfig().activatio
 later | {"Llama": LlamaConfig().hidden_act, "Gemma": GemmaConfig().hidden_act}
 
 # %% [markdown]
-# The tanh form changes practically nothing (the cosine is 1 up to rounding). ReLU turns the vectors noticeably: weights
-# that were trained with one curve need that curve. That is no proof that one is better. The later models chose
-# differently: GPT-2 took the tanh form, OPT and T5 ReLU, Llama SiLU.
+# The tanh form changes practically nothing (the cosine is nearly 1). ReLU turns the vectors noticeably: weights that
+# were trained with one curve need that curve. That is no proof that one is better. These later models chose
+# differently: GPT-2 and Gemma took the tanh form, OPT and T5 ReLU, Llama SiLU.
 #
 # ### Exercise 6.4
 # Write `gelu(x, approximate)` without the library's own: for `approximate=False` return x · Φ(x) with the error
@@ -555,9 +561,14 @@ likeness = F.cosine_similarity(stack, stack[:1], dim=-1)  # [7, 14]
 lab.heatmap(likeness, rows=["embedding", *(f"layer {n}" for n in range(6))], columns=names,
             title="Layer by layer, a token moves away from its word", label="cosine with its embedding")
 
+# %%
+steps = F.cosine_similarity(stack[1:], stack[:-1], dim=-1).mean(dim=1)  # [6]: what goes into a layer, and what comes out
+print("mean cosine of a layer's input and output:", [round(step, 2) for step in steps.tolist()])
+
 # %% [markdown]
-# Read a column downwards: every token starts as itself (1) and ends as something that depends on the others. The
-# residuals make the steps small: no layer begins anew.
+# Read a column downwards: each token starts as itself (1) and moves away. The numbers below compare a layer's input
+# with its output. Through the residual the first five layers change the vectors by small steps. The last layer turns
+# them further: its output is what this model was trained to deliver.
 
 # %% [markdown]
 # ## 6.8 Counting the parts
@@ -678,6 +689,7 @@ lab.check("6.5", count_calls)
 
 # %%
 import time
+import warnings
 from transformers import BertForMaskedLM
 
 def small_bert(layers):
@@ -695,18 +707,18 @@ small = small_bert(6)
 
 # %%
 def saved_megabytes(one):
-    """How much the forward pass keeps for the backward pass."""
-    kept = {}
+    """How much the forward pass keeps for the backward pass, beside the parameters, which are there anyway."""
+    kept, own = {}, {p.untyped_storage().data_ptr() for p in one.parameters()}
     def keep(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
+        if (place := tensor.untyped_storage().data_ptr()) not in own:
+            kept[place] = (tensor.untyped_storage().nbytes(), tensor)
         return tensor
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = one(examples, labels=examples).loss
     return sum(size for size, _ in kept.values()) / 2**20, loss
 
 # %%
-def train_step(one):
-    """Megabytes kept, seconds on the way back, and the gradients."""
+def train_step(one):  # → megabytes kept, seconds on the way back, and the gradients
     one.zero_grad()
     megabytes, loss = saved_megabytes(one)
     begin = time.perf_counter()
@@ -731,22 +743,26 @@ figure, axes = plt.subplots(figsize=(6, 3))
 for name, values in curves.items():
     axes.plot(depths, values, "o-")
     axes.annotate(name, (depths[-1], values[-1]), xytext=(0, 6), textcoords="offset points", ha="right")
-axes.set(xlabel="layers", ylabel="kept for the way back, MB", ylim=(0, None), title="Each layer keeps only its input");
+axes.set(xlabel="layers", ylabel="kept for the way back, MB", ylim=(0, None), title="With checkpoints, each layer keeps only its input");
 
 # %% [markdown]
-# Look at the slopes: with checkpoints a further layer costs one tensor `[8, 64, 64]` instead of a dozen and more. (On
-# the way back one layer at a time is kept in full again, which the curve doesn't show.) The gradients are the same. The
-# price is a second forward pass through each layer, on the way back. By counting products that is half as long again:
-# the way back takes two for each one of the way there. Compare with the ratio above. In a model this small the many
-# short calls cost more than the products do, so it tends to be more, and on a busy machine it wobbles.
+# Look at the slopes: with checkpoints a further layer costs one tensor `[8, 64, 64]`, without them more than a dozen
+# times as much. (On the way back one layer at a time is kept in full again, which the curve doesn't show.) The
+# gradients are the same. The price is a second forward pass through each layer, on the way back. By counting products
+# that is half as long again: the way back takes two for each one of the way there. Compare with the ratio above. Not
+# only products take time, so it may well be more, and on a busy machine it wobbles.
 #
-# The old name `gradient_checkpointing_enable` still works and tells you that it will go. Can you have something in
-# between?
+# Many tutorials have the old name, `gradient_checkpointing_enable`. It warns you that it will go. And can you have
+# something in between?
 
 # %%
 for every in (1, 2, 3):
     small.activation_checkpointing_enable(every_n_layers=every)
     print(f"every {every}. layer: {saved_megabytes(small)[0]:4.1f} MB")
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    small.gradient_checkpointing_enable()
+print(told[0].category.__name__, "|", str(told[0].message)[:60])
 small.activation_checkpointing_disable()
 
 # %% [markdown]
@@ -895,12 +911,11 @@ for hook in hooks:
     hook.remove()
 importance = switches.grad.abs().mean(dim=0)  # [6, 12]
 lab.heatmap((1000 * importance).round(), rows=[f"layer {n}" for n in range(6)], columns=[str(n) for n in range(12)],
-            title="A few heads carry much of the verdict", label="mean |∂loss / ∂switch|, thousandths")
+            title="Heads weigh unequally for the verdict", label="mean |∂loss / ∂switch|, thousandths")
 
 # %% [markdown]
-# One backward pass for all 72. The brightest cells stand above all others. Is it true? Switch off the least important
-# heads, then the most important ones, and measure on texts that the model has not seen. Before you run this: how many
-# can go?
+# One backward pass for all 72. Is it true? Switch off the least important heads, then the most important ones, and, to
+# compare, heads drawn by lot. Measure on texts that the model was not trained on. Before you run this: how many can go?
 
 # %%
 def accuracy(removed):
@@ -919,23 +934,26 @@ counts, everything = (0, 8, 16, 32, 72), accuracy(order[:0])
 nothing, middle = accuracy(order), counts[1:-1]
 results = {"least important": [everything, *(accuracy(order[:count]) for count in middle), nothing],
            "most important": [everything, *(accuracy(order.flip(0)[:count]) for count in middle), nothing]}
+draws = [torch.randperm(72, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+by_lot = [sum(accuracy(draw[:count]) for draw in draws) / len(draws) for count in middle]
+results["drawn by lot"] = [everything, *by_lot, nothing]
 
 # %%
 figure, axes = plt.subplots(figsize=(6.4, 3))
-for (name, values), colour in zip(results.items(), ("#0072B2", "#D55E00")):
-    axes.plot(counts, [100 * value for value in values], "o-", color=colour, label=f"{name} first")
+for (name, values), colour in zip(results.items(), ("#0072B2", "#D55E00", "#999999")):
+    axes.plot(counts, [100 * value for value in values], "o-", color=colour, label=name)
 same = (fresh_labels == 0).float().mean().item()  # the share of the negative texts
 assert min(abs(nothing - same), abs(nothing - (1 - same))) < 1e-6
 axes.axhline(100 * nothing, color="grey", linestyle=":")
-axes.set(xlabel="heads switched off, of 72", ylabel="right verdicts, %", title="Which heads go matters more than how many")
+axes.set(xlabel="heads switched off, of 72", ylabel="right verdicts, %", title="It matters which heads go first")
 axes.legend()
-results
+pd.DataFrame(results, index=counts).round(2)
 
 # %% [markdown]
-# Compare the two lines at 8 heads. Without the eight least important ones, accuracy hardly moves; without the eight
-# most important ones it drops. With all 72 gone, `[CLS]` sees nothing but itself: every text gets the same verdict, and
-# accuracy is the share of that one class (dotted). There are some hundred texts, so single points wobble by a few per
-# cent; don't read more into them.
+# Compare the lines. Without the eight least important heads accuracy hardly moves, but hardly more without eight drawn
+# by lot: many heads can go. It is the most important eight that are missed. With all 72 gone, `[CLS]` sees nothing but
+# itself: every text gets the same verdict, and accuracy is the share of that one class (dotted). There are some hundred
+# texts, so single points wobble by a few per cent; don't read more into them.
 #
 # A head that is switched off still costs time. To **cut** it out, take its 32 rows from the query, key and value
 # matrices, and its 32 columns from the dense matrix behind them. `prune_linear_layer` survived in the library:
@@ -968,7 +986,7 @@ print(f"masked and cut differ by {gap(cut, masked):.0e}; {judge.num_parameters()
 
 # %% [markdown]
 # The same logits, with smaller matrices: `BertSelfAttention` cuts its vectors into pieces of 32 and doesn't mind how
-# many there are. The idea of `prune_heads` is as good as ever; only the library's own method is gone.
+# many there are. What `prune_heads` did can still be done; only the library's own method is gone.
 #
 # ### Exercise 6.7
 # Write `rows_of_heads(heads, size)`: `heads` is a list of head numbers to keep, in any order and perhaps with
@@ -1006,9 +1024,9 @@ print(f"all parameters {guesser.num_parameters():,}, this matrix {inside.weight.
 inside, outside
 
 # %% [markdown]
-# They are one and the same tensor, used twice: row by row to look words up, as a matrix to score them. A word is likely
-# where the vector points in the direction of its embedding. This is called **weight tying**. What else is in the head?
-# Print it, and do it by hand:
+# They are one and the same tensor, used twice: row by row to look words up, as a matrix to score them. A word's score
+# is the product of the vector with the word's embedding, plus a bias. This is called **weight tying**. What else is in
+# the head? Print it, and do it by hand:
 
 # %%
 ids_one = tokenizer("the cat sat on the [MASK].", return_tensors="pt")["input_ids"]
@@ -1049,16 +1067,19 @@ print("after tie_weights:", guesser.get_output_embeddings().weight is guesser.ge
 # models of the library share these weights. Ask their configs, and a model:
 
 # %%
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import AutoConfig, GPTNeoXConfig, GPTNeoXForCausalLM
 
 tied = {c.model_type: c.tie_word_embeddings for c in (BertConfig(), GPT2Config(), T5Config(), LlamaConfig(), GPTNeoXConfig())}
+llm = lab.checkpoint("llm")  # a checkpoint with Llama's classes
+tied["the course's llm"] = AutoConfig.from_pretrained(llm, revision=llm.revision).tie_word_embeddings
 with torch.device("meta"):
     free = GPTNeoXForCausalLM(GPTNeoXConfig(num_hidden_layers=1))
 assert free.get_output_embeddings().weight is not free.get_input_embeddings().weight
 tied
 
 # %% [markdown]
-# BERT, GPT-2 and T5 do, GPT-NeoX and Llama don't. It is a switch in the config, `tie_word_embeddings`.
+# By default BERT, GPT-2 and T5 do, GPT-NeoX and Llama don't. It is a switch in the config, `tie_word_embeddings`, and
+# each checkpoint sets its own: the course's language model has Llama's classes, and ties.
 
 # %% [markdown]
 # ## 6.13 What BERT is trained on
@@ -1094,16 +1115,16 @@ for (name, rate), colour in zip(rates.items(), ("#0072B2", "#E69F00", "#009E73")
 axes.set(xlabel="% of the chosen tokens", yticks=[], title=f"{chosen.float().mean():.0%} are chosen; not all of them become [MASK]");
 
 # %% [markdown]
-# Read the bar from the left: of the chosen 15 %, about eight in ten become `[MASK]`, one becomes any word, and one
+# Read the bar from the left: of the chosen 15 %, about eight in ten become `[MASK]`, one becomes any token, and one
 # stays. The loss is asked for all three kinds (`labels`), and for nothing else (−100). Why not `[MASK]` always? In real
 # use there is no `[MASK]`. So the model must not trust the words that it sees.
 #
 # ### Exercise 6.8
 # Write `mask_tokens(ids, special, mask_id, vocab_size)`: `ids` is `[texts, tokens]`, `special` a boolean tensor of the
 # same shape that is true where nothing may be chosen. Choose each other token with probability 0.15, by itself: not
-# every text gets the same number. Of the chosen ones 80 % become `mask_id`, 10 % a random id below `vocab_size`, 10 %
-# stay. Return `(inputs, labels)`, two new tensors; `labels` holds the original id where a token was chosen and −100
-# elsewhere. Use torch's random numbers.
+# every text gets the same number. Of the chosen ones 80 % become `mask_id`, 10 % a random id below `vocab_size` (each
+# place draws its own, and any id is equally likely), 10 % stay. Return `(inputs, labels)`, two new tensors; `labels`
+# holds the original id where a token was chosen and −100 elsewhere. Use torch's random numbers.
 
 # %% tags=["exercise"]
 def mask_tokens(ids: torch.Tensor, special: torch.Tensor, mask_id: int, vocab_size: int) -> tuple:
@@ -1148,19 +1169,22 @@ both.cls.seq_relationship, [round(loss.item(), 3) for loss in (word_loss, next_l
 # at all.
 
 # %%
-assert both(**task).loss is None  # it has labels, but no next_sentence_label
 from transformers import BertForNextSentencePrediction
+
+inputs = {name: task[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
+assert both(**task).loss is None and both(**inputs, next_sentence_label=follows).loss is None
+word_guesser = BertForMaskedLM(both.config).eval()
+word_guesser.load_state_dict(both.state_dict(), strict=False)  # it leaves out the pooler and the other head
 
 follow_up = BertForNextSentencePrediction(both.config).eval()
 follow_up.bert.load_state_dict(both.bert.state_dict())
 follow_up.cls.seq_relationship.load_state_dict(both.cls.seq_relationship.state_dict())
-inputs = {name: task[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
-gap(follow_up(**inputs, labels=follows).logits, out.seq_relationship_logits)
+gap(word_guesser(**task).logits, out.prediction_logits), gap(follow_up(**inputs, labels=follows).logits, out.seq_relationship_logits)
 
 # %% [markdown]
 # For one task alone there are `BertForMaskedLM` and `BertForNextSentencePrediction`: the same body, one of the two
-# heads, and the same logits. Later models dropped next sentence prediction (RoBERTa's authors found that it did not
-# help).
+# heads, and the same logits. RoBERTa, a later model, dropped next sentence prediction: its authors found that it did
+# not help.
 #
 # ### Exercise 6.9
 # Write `pretraining_loss(word_logits, next_logits, labels, follows)` **without** `cross_entropy`: `word_logits` is
@@ -1188,7 +1212,7 @@ lab.check("6.9", pretraining_loss)
 # %% [markdown]
 # ## 6.14 Pretrain a tiny BERT
 # <!-- T109 -->
-# BERT read three thousand million words for days. You have some stories and some seconds: too little to learn which
+# BERT read three thousand million words for days. You have some stories and a minute or two: too little to learn which
 # **word** is missing, perhaps enough to learn which **letter** is. So the tokens here are characters. Before you run
 # this: which letter is missing in `umb?ella`, and what did you need to know? First the tokenizer, trained on the
 # stories (a space becomes `_`), and pieces of 24 tokens.
@@ -1224,9 +1248,9 @@ answers = exam["labels"][asked]  # [asked]: the characters that were hidden in s
 len(reading), len(held_out), len(answers)
 
 # %% [markdown]
-# Now the model: two layers, 64 wide, no dropout. One thing makes it quicker: its positions don't begin as noise, but as
-# the sines and cosines of the first Transformer, which place neighbours near each other. They stay trainable. You saw
-# in section 6.2 that a trained BERT ends up with something like that by itself.
+# Now the model: two layers, 64 wide, no dropout. Its positions don't begin as noise, but as the sines and cosines of
+# the first Transformer, which place neighbours near each other. They stay trainable. You saw in section 6.2 that a
+# trained BERT has neighbours near each other too.
 
 # %%
 torch.manual_seed(0)
@@ -1259,7 +1283,7 @@ blind, untrained = F.cross_entropy(blind_logits, answers).item(), exam_logits()
 f"loss: blind guess {blind:.2f}, untrained model {F.cross_entropy(untrained, answers):.2f}"
 
 # %% [markdown]
-# And what the untrained model says to sentences that it will not read:
+# And what the untrained model says to four short sentences:
 
 # %%
 from transformers import pipeline
@@ -1276,8 +1300,8 @@ before_training = guesses()
 before_training
 
 # %% [markdown]
-# Nothing is likelier than anything else. Now train it. Before you run this: draw the curve that you expect, and where
-# it will cross the line of the blind guess.
+# No character stands out, and the four sentences get nearly the same answer. Now train it. Before you run this: draw
+# the curve that you expect, and where it will cross the line of the blind guess.
 
 # %%
 STEPS = 400
@@ -1316,9 +1340,9 @@ axes.set(xlabel="step", ylabel="loss, nats per hidden character", title="First t
 axes.legend();
 
 # %% [markdown]
-# Look at the steep beginning: in some dozen steps the model learns which characters are frequent, and reaches the
-# dashed line. Everything **below** that line comes from the context. The batches' loss lies lower than the exam's.
-# Before you run this: which two reasons can you think of? Take them apart, with the finished model:
+# Look at the steep beginning: within a hundred steps the model learns which characters are frequent, and reaches the
+# dashed line. What lies clearly **below** that line comes from the context. The batches' loss lies lower than the
+# exam's. Before you run this: which two reasons can you think of? Take them apart, with the finished model:
 
 # %%
 def loss_of(rows, **recipe):
@@ -1329,13 +1353,14 @@ def loss_of(rows, **recipe):
 
 always = {"mask_replace_prob": 1.0, "random_replace_prob": 0.0}
 recipes = {"always [MASK], as in the exam": always, "80/10/10, as in the batches": {}}
-texts = {"unread stories": held_out, "stories that it has read": reading[: len(held_out)]}
+texts = {"unread stories": held_out, "stories that it has read": reading[::10]}
 pd.DataFrame({name: {recipe: loss_of(rows, **how) for recipe, how in recipes.items()} for name, rows in texts.items()}).round(2)
 
 # %% [markdown]
 # Compare the rows: with BERT's recipe some characters are asked for but left in place, and those are easy. Compare the
-# columns: stories that it has read are easier than new ones. Both make the thin line lie lower. Now the sentences
-# again, and the whole exam:
+# columns: stories that it has read are a little easier than new ones. Both make the thin line lie lower. (The batches
+# hide 20 % of the characters, the exam 15 %. That makes the batches a little harder.) Now the sentences again, and the
+# whole exam:
 
 # %%
 final = exam_logits()
@@ -1356,33 +1381,34 @@ axes.set(xlabel="hidden characters guessed right, %", title="It guesses better t
 # %% [markdown]
 # Compare the last two bars: the difference is what reading the neighbours is worth. The blind guess always says `_`,
 # the space. Four sentences are too few to judge by; over the whole exam the tiny model has learned something about
-# spelling, though it is far from being able to spell. BERT did nothing else, with far more text and pieces of words to
-# guess, which needs more than spelling.
+# spelling, though it is far from being able to spell. BERT's first task was the same, with far more text and with
+# pieces of words to guess, which needs more than spelling.
 
 # %% [markdown]
 # ## 6.15 BERT as a decoder
 # <!-- T111 -->
 # BERT can also be configured as a decoder. The class for it is `BertLMHeadModel`,
-# and one switch in the config, `is_decoder`, makes the mask causal. Before you run this: change the last word; which
-# vectors move?
+# and one switch in the config, `is_decoder`, makes the mask causal. Before you run this: change the last word; at
+# which places do the logits move?
 
 # %%
-from transformers import BertLMHeadModel
+from transformers import AutoModelForMaskedLM, BertLMHeadModel
 
 decoder = BertLMHeadModel.from_pretrained(filler, revision=filler.revision, is_decoder=True, dtype=torch.float32).eval()
+both_ways = AutoModelForMaskedLM.from_pretrained(filler, revision=filler.revision, dtype=torch.float32).eval()  # the same weights
 one = tokenizer("the old man walked home", return_tensors="pt", add_special_tokens=False)["input_ids"]  # [1, 5]
 other = one.clone()
 other[0, -1] = tokenizer.convert_tokens_to_ids("away")
 with torch.inference_mode():
     moved = (decoder(one).logits - decoder(other).logits).abs().amax(dim=-1)[0]  # [5]
-    moved_encoder = (model(one).last_hidden_state - model(other).last_hidden_state).abs().amax(dim=-1)[0]
+    moved_encoder = (both_ways(one).logits - both_ways(other).logits).abs().amax(dim=-1)[0]
 assert moved[:-1].max() < 1e-4 < moved_encoder.min()
 lab.heatmap(torch.stack([moved_encoder > 1e-4, moved > 1e-4]), rows=["encoder", "decoder"],
-            columns=tokenizer.convert_ids_to_tokens(one[0]), title="The last word changes: whose vector moves? (1 = yes)")
+            columns=tokenizer.convert_ids_to_tokens(one[0]), title="The last word changes: whose logits move? (1 = yes)")
 
 # %% [markdown]
-# In the encoder all move, in the decoder only the last: no token sees what comes after it. The same weights can be
-# loaded in either mode.
+# In the encoder all move, in the decoder only the last: no token sees what comes after it. The weights are the same
+# ones, loaded in either mode.
 #
 # So a decoder can keep what it has computed. One reads that `past_key_values` holds products of K and V, to make
 # cross-attention cheaper. Look inside:
@@ -1442,9 +1468,9 @@ lab.heatmap(weights_on_source.round(decimals=2), rows=tokenizer.convert_ids_to_t
 # 01 showed a trained one.
 
 # %% [markdown]
-# ## 6.16 Ten years on: a layer of today
-# BERT's layer is nearly that of the first Transformer of 2017. What do language models use about ten years later?
-# SmolLM2 is one, with Llama's layer, thirty times. We take its first and leave the other 29 in the file. (The load
+# ## 6.16 Years later: a layer of today
+# BERT's layer is nearly that of the first Transformer of 2017. What do today's language models use? SmolLM2 is one,
+# with Llama's layer, thirty times. We take its first and leave the other 29 in the file. (The load
 # report would name them all; we ask it to be quiet.) Before you run this: which of BERT's tensors will you miss in the
 # list?
 
@@ -1559,7 +1585,7 @@ bert_width, llm_width = 2 * model.config.hidden_size, 2 * 3 * 64
 f"kept for each past token and layer: BERT of {model.config.hidden_size} {bert_width} numbers, this one of 576 {llm_width}"
 
 # %% [markdown]
-# In runs. The wrong order gives no error, only wrong numbers. Twelve lines, and a decoder keeps a third of what nine
+# In runs. The wrong order gives no error, only wrong numbers. A decoder of this kind keeps a third of what nine
 # full heads would need. How do its maps look beside BERT's? The mean over all heads of the first layer, for the same
 # text:
 
@@ -1573,11 +1599,12 @@ for axes, shares, names in zip(panels, (bert_seen.data["encoder"][0], in_runs[1]
     axes.set_yticks(range(len(names)), names)
     axes.grid(False)
 panels[0].set_title("BERT: both ways, [CLS] and [SEP]")
-panels[1].set_title("Ten years on: the past only");
+panels[1].set_title("SmolLM2: the past only");
 
 # %% [markdown]
 # Left, a full square with a token at each end that is no word. Right, a triangle: the first token can only look at
-# itself, and the text begins with its first word. (`Ġ` is how this tokenizer writes the space before a word.)
+# itself, and the text begins with its first word. (That is no change of the years: a language model is a decoder, as
+# BERT was in section 6.15. `Ġ` is how this tokenizer writes the space before a word.)
 #
 # **SwiGLU**: BERT widens, bends and narrows. Here two matrices widen. One of them is bent, by SiLU, x · sigmoid(x), and
 # acts as a **gate**: it multiplies the other, number by number. Then all pieces together, and the whole model of one
@@ -1604,7 +1631,7 @@ f"{gap(finished, usual):.0e}"
 # | places | a learned table, added once; 512 rows | queries and keys turned, in every layer |
 # | heads | each with keys and values of its own | three query heads share one of keys and values |
 # | feed-forward | widen, GELU, narrow | two that widen, one of them a gate with SiLU, narrow |
-# | biases | everywhere | none |
+# | biases | in each linear layer and norm | none |
 #
 # The frame is the old one: attention, feed-forward, a residual around each. If you can read BERT, you can read this.
 
@@ -1619,7 +1646,7 @@ f"{gap(finished, usual):.0e}"
 # | attention by `matmul` in the class | `attn_implementation="eager"`, `"sdpa"` (default), … | the computation is exchangeable |
 # | `model(…, head_mask=…)` | a hook before `attention.output.dense` | the argument is gone, and ignored without a word |
 # | `model.prune_heads({2: [1]})` | `prune_linear_layer` on four matrices | the method is gone, its tool is left |
-# | `position_embedding_type="relative_key"` | absolute positions only | hardly any checkpoint used the others |
+# | `position_embedding_type="relative_key"` | absolute positions only | the other kinds were taken out |
 # | `gradient_checkpointing_enable()` | `activation_checkpointing_enable()` | a new name; the old one goes with version 6 |
 # | `PreTrainedModel` inherits `GenerationMixin` | only models that generate do | an encoder has no `generate` |
 # | `BERT_PRETRAINED_MODEL_ARCHIVE_MAP`, a list of addresses in the source | `from_pretrained("name")` | the Hub knows where a model lies |
@@ -1663,16 +1690,17 @@ lab.quiz("06")
 # ## Recap
 # - BERT is tables, six times (in bert-base twelve) attention and feed-forward with a residual and a norm after each,
 #   and a pooler: half a page of code, equal to the library's.
-# - A 0/1 mask becomes 0 and the lowest float, in a shape that broadcasts over heads and queries; padding is marked
-#   there and nowhere else.
+# - A 0/1 mask becomes 0 and the lowest float, in a shape that broadcasts over heads and queries; it is what keeps
+#   padding from being read.
 # - bert-base has 37 dropouts, 25 LayerNorms and 73 linear layers, 37 of them called dense; checkpointing trades time
 #   for memory in training, chunks save memory only where nothing is kept.
-# - One backward pass tells which heads matter; a hook switches a head off, slicing four matrices cuts it out.
+# - One backward pass ranks the heads, and a test on other texts says what the rank is worth; a hook switches a head
+#   off, slicing four matrices cuts it out.
 # - Of 15 % chosen tokens eight in ten become `[MASK]`; BERT's loss is the sum of two cross-entropies; a tiny BERT of
 #   letters learns the frequencies first and the context after that.
 # - As a decoder, BERT gets a causal mask and a cache of keys and values; cross-attention is added to self-attention,
 #   not put in its place.
-# - Today's layer has RMSNorm before the block, rotated queries and keys, few key-value heads for many query heads, and
-#   a gated feed-forward: by hand, on a language model's own weights, equal to the library's.
+# - SmolLM2's layer has RMSNorm before the block, rotated queries and keys, few key-value heads for many query heads, a
+#   gated feed-forward and no biases: by hand, on its own weights, equal to the library's.
 #
 # Next: chapter 07, Model heads, puts something useful on top of these vectors.
