@@ -293,8 +293,8 @@ for text in ("", "🙂🙂🙂", "word " * 10_000, "crème brûlée"):
 form(feeling, text="The film is slow, but I stayed to the end.")
 
 # %% [markdown]
-# (On a static page the fields don't answer; open the notebook. The line above the fields is the answer to what they hold.)
-# Try a proverb, a headline, a compliment that isn't one.
+# (On a static page the fields don't answer; open the notebook. The line above the fields is the answer to what they
+# hold.) Try a proverb, a headline, a compliment that isn't one.
 
 # %% [markdown]
 # ## 2.3 Labels of your own, without training

@@ -1431,18 +1431,18 @@ print(epochs)
 # %%
 import io
 import warnings
+from functools import partial
 
-from tqdm.std import tqdm as text_bar
+from tqdm import std
 
+text_bar = partial(std.tqdm, disable=False)  # drawn even where the environment has TQDM_DISABLE=1
 looks = {"total": 100, "initial": 20, "desc": "resumed at 20", "unit": "step", "ncols": 70, "file": io.StringIO()}
 own_format = "{desc}: {n_fmt} of {total_fmt} steps, {percentage:.0f} %"
 for more in ({}, {"colour": "green"}, {"bar_format": own_format}, {"colour": True}):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with text_bar(**looks, **more) as bar:
-            time.sleep(0.2)
-            bar.update(30)
-            print(bar, *{str(warning.message) for warning in caught}, sep="\n")
+    with warnings.catch_warnings(record=True, action="always") as caught, text_bar(**looks, **more) as bar:
+        time.sleep(0.2)
+        bar.update(30)
+        print(bar, *{str(warning.message) for warning in caught}, sep="\n")
 
 # %% [markdown]
 # It warns, and draws a bar without a colour. `bar_format` says what stands where.
