@@ -5,6 +5,7 @@ same bundle as its view, and an `Output` widget a memory of what was printed int
 choices or checkboxes holds what the tree shows at several values of each; `static/page.js` moves among them.
 """
 
+import base64
 import itertools
 import json
 from html import escape
@@ -202,5 +203,7 @@ def _output(output) -> str:
     if "text/html" in data:
         return data["text/html"]
     if "image/png" in data:
-        return f'<img src="data:image/png;base64,{data["image/png"].strip()}" alt="{escape(data["text/plain"])}">'
+        picture = data["image/png"]  # bytes from an object's _repr_png_, text from matplotlib's own way
+        encoded = base64.b64encode(picture).decode() if isinstance(picture, bytes) else picture.strip()
+        return f'<img src="data:image/png;base64,{encoded}" alt="{escape(data["text/plain"])}">'
     return f"<pre>{escape(data.get('text/plain', ''))}</pre>"

@@ -1,5 +1,6 @@
 """A page has no kernel: each widget leaves HTML that a reader can use, and each picture a text."""
 
+import base64
 import json
 import re
 
@@ -48,6 +49,18 @@ def test_two_controls_give_every_pair_and_more_are_moved_one_at_a_time():
 
     assert len(states(twins.twin(tree(2)))) == 25
     assert len(states(twins.twin(tree(4)))) == 1 + 4 * 5
+
+
+def test_a_picture_of_our_own_is_shown_in_each_state():
+    from IPython.display import display
+
+    import labs_utils as lab
+
+    slider = ipywidgets.IntSlider(1, 0, 2, description="size")
+    answer = ipywidgets.interactive_output(lambda size: display(lab.heatmap([[size]])), {"size": slider})
+    shown = states(twins.twin(ipywidgets.VBox([slider, answer])))
+    pictures = [re.search('base64,([^"]*)"', text)[1] for text in shown.values()]
+    assert len(pictures) == 3 and all(base64.b64decode(one).startswith(b"\x89PNG") for one in pictures)
 
 
 def test_a_choice_shows_its_names_and_texts_are_escaped():
