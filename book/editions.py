@@ -152,4 +152,6 @@ def _nowhere(text) -> str:
     text = "".join(text)
     for folder, name in ((str(ROOT), "~/workbook"), (str(home()), "~/labs"), (str(Path.home()), "~")):
         text = text.replace(folder, name) if len(folder) > 1 else text
-    return re.sub(r"[^\s'\"]*/labs-home-\w+", "~/labs", text)  # a throw-away home of the tests
+    if "/labs-home-" not in text:  # a search from each of the millions of characters of a figure would take minutes
+        return text
+    return re.sub(r"(?:/[\w.-]+)*/labs-home-\w+", "~/labs", text)  # a throw-away home of the tests
