@@ -31,7 +31,7 @@ test: .venv/.test
 	$(PAGES)
 
 # The pages show what the tests ran. CHAPTERS="04 11" runs only these, and makes a preview without the others' outputs.
-PAGES = $(BIN)/python -m book $(CHAPTERS) && LABS_SITE=book/_build/html $(BIN)/python -m pytest -n 0 tests/pages/test_site.py
+PAGES = $(BIN)/python -m book $(CHAPTERS) && LABS_SITE=book/_build/html $(BIN)/python -m pytest -n 2 --dist load tests/pages/test_site.py
 
 docs: .venv/.test
 	@$(BIN)/labs fetch
