@@ -1,4 +1,4 @@
-"""The `labs` command: `labs fetch`, `progress`, `catalog`, `hub`; for authors `labs build` and `labs seal`."""
+"""The `labs` command: `labs fetch`, `progress`, `catalog`, `hub`, `class`; for authors `labs build` and `labs seal`."""
 
 import argparse
 import sys
@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--port", type=int, default=8080)
     serve.add_argument("--users", type=Path, required=True, help="a TOML file that lists the users and the classes")
     hub.add_parser("people", help="show what each user of the class's Hub pushed")
+    from labs_utils.classroom import commands as classroom
+
+    classroom.add_parser(commands)
     spare_console()
     chosen = parser.parse_args(arguments)
     try:
@@ -104,6 +107,13 @@ def _hub(chosen) -> int:
     return 0
 
 
+def _class(chosen) -> int:
+    from labs_utils.classroom import commands
+
+    commands.run(chosen)
+    return 0
+
+
 _COMMANDS = {
     "build": _build,
     "fetch": _fetch,
@@ -111,6 +121,9 @@ _COMMANDS = {
     "catalog": _catalog,
     "seal": _seal,
     "hub": _hub,
+    "class": _class,
+    "hand-in": _class,
+    "update-notebooks": _class,
 }
 
 if __name__ == "__main__":

@@ -219,6 +219,16 @@ ACCUMULATED = [
 ]
 
 
+class Counted(torch.optim.SGD):
+    """Counts its steps."""
+
+    taken = 0
+
+    def step(self, closure=None):
+        self.taken += 1
+        return super().step(closure)
+
+
 def trained(answer, sizes, group: int, is_dirty: bool):
     """The trial of an accumulation loop on batches of these sizes, the weights after it, and the steps taken."""
     draw = {"generator": torch.Generator().manual_seed(4), "dtype": torch.float64}
@@ -227,12 +237,11 @@ def trained(answer, sizes, group: int, is_dirty: bool):
     if is_dirty:
         model(torch.full((1, 3), 5.0, dtype=torch.float64)).sum().backward()
     batches = [(torch.randn(size, 3, **draw), torch.randn(size, 3, **draw)) for size in sizes]
-    steps, optimizer = [], torch.optim.SGD(model.parameters(), lr=0.1)
-    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    optimizer = Counted(model.parameters(), lr=0.1)
     given = f"{len(sizes)} batches of {sizes} examples and group={group}"
     given += ", with an old gradient in the model" if is_dirty else ""
     trial = Trial(answer, model, optimizer, batches, group, given=given)
-    return trial, torch.cat([model.weight, model.bias[None]]).detach(), len(steps)
+    return trial, torch.cat([model.weight, model.bias[None]]).detach(), optimizer.taken
 
 
 def at_once(model, optimizer, batches, group) -> None:

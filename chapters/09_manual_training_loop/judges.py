@@ -11,7 +11,7 @@ from operator import eq
 from pathlib import Path
 from unittest import mock
 
-from labs_utils.exercises.vocabulary import Trial, as_tensor, describe, exercise, expect, forbid
+from labs_utils.exercises.vocabulary import Trial, as_tensor, beside, describe, exercise, expect, forbid
 
 
 def most_frequent(labels) -> int:
@@ -404,6 +404,13 @@ def moves(crash: bool = False):
         yield found
 
 
+def watched_save(answer, state: dict, path: Path, crash: bool = False, breaks: bool = False) -> list:
+    """Save with the learner's function; return the moves that it made."""
+    with moves(crash) as found:
+        answer(state | ({"broken": Breaks()} if breaks else {}), path)
+    return found
+
+
 def step_in(path: Path):
     """The step in a saved file, or None where it can't be read."""
     import torch
@@ -415,23 +422,23 @@ def step_in(path: Path):
 def saved(answer, step: int, path: Path, given: str) -> None:
     """One save that must succeed, replace what was there in one move, and leave nothing else."""
     inode = path.exists() and path.stat().st_ino
-    with moves() as found:
-        trial = Trial(answer, {"step": step, "weights": as_tensor([1.0, 2.0])}, path, given=given)
+    state = {"step": step, "weights": as_tensor([1.0, 2.0])}
+    trial = Trial(partial(beside, answer, watched_save), state, path, given=given)
+    found = trial.result
     trial.expect(path.is_file(), "there is no file at that path afterwards")
     trial.expect(step_in(path) == step, "torch.load does not find the new state there afterwards")
     left = sorted(file.name for file in path.parent.iterdir() if file != path)
     trial.expect(not left, f"your function left behind: {', '.join(left)}")
     in_place = not found and path.stat().st_ino == inode
     trial.expect(not in_place, "the file was written in place: a crash in between leaves half of it. Move a whole file")
-    beside = all(path.parent in source.parents for source, target in found if target == path)
-    trial.expect(beside, "the file came from another folder: between two disks such a move is a copy. Write it beside")
+    near_by = all(path.parent in source.parents for source, target in found if target == path)
+    trial.expect(near_by, "the file came from another folder: between two disks such a move is a copy. Write it beside")
 
 
 def crashed(answer, state: dict, path: Path, given: str, crash: bool) -> None:
     """A save that breaks: the error must come through, and the old file, of step 1, stay whole."""
     try:
-        with moves(crash) as found:
-            answer(state, path)
+        found = beside(answer, watched_save, state, path, crash, not crash)
     except Exception:
         pass  # it must come through
     else:
@@ -449,8 +456,7 @@ def save_safely(answer):
             path, weights = Path(folder, file).resolve(), as_tensor([0.0] * 10_000)
             given = f"a path that ends in {file!r}"
             saved(answer, 1, path, f"{given}, in an empty folder")
-            broken = {"step": 2, "weights": weights, "broken": Breaks()}
-            crashed(answer, broken, path, f"{given}, and a crash half-way", crash=False)
+            crashed(answer, {"step": 2, "weights": weights}, path, f"{given}, and a crash half-way", crash=False)
             crashed(answer, {"step": 1}, path, f"{given}, and a crash before the move", crash=True)
             for rest in set(Path(folder).iterdir()) - {path}:
                 rest.unlink()

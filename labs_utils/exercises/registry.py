@@ -59,6 +59,11 @@ def find(number: str) -> Exercise:
     raise WorkbookError(f"There is no exercise {number!r}. {known}")
 
 
+def loaded_judges() -> list[str]:
+    """The names of the modules of judges that are loaded."""
+    return sorted({one.judge.__module__ for one in _REGISTRY.values()})
+
+
 def of_chapter(chapter: Chapter) -> list[str]:
     """The numbers of a chapter's exercises, in order; no judge is loaded."""
     return list(chapter.table("exercises"))

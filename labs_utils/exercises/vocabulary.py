@@ -20,7 +20,7 @@ from typing import Any
 
 from labs_utils.exercises.registry import Mistake, exercise
 
-__all__ = ["CheckFailed", "Trial", "as_tensor", "describe", "exercise", "expect", "forbid", "same"]
+__all__ = ["CheckFailed", "Trial", "as_tensor", "beside", "describe", "exercise", "expect", "forbid", "same"]
 
 Perhaps = str | tuple[str, Any]
 _JUDGED: ContextVar[tuple[Any, tuple[Mistake, ...]]] = ContextVar("judged", default=(None, ()))
@@ -231,17 +231,31 @@ def forbid(answer: Any, *names: str, because: str) -> None:
         expect(name not in used, f"Your code uses {name}, which {because}.")
 
 
+def beside(answer: Any, function: Callable, *inputs: Any) -> Any:
+    """Return `function(answer, *inputs)`, run in the process that the answer lives in.
+
+    For a judge that has to watch what an answer does there. When a class is graded, answers run in a process of their
+    own, and so does whatever is called beside them: tell from the outcome where you can.
+
+    >>> beside(len, lambda answer, text: answer(text) + 1, "four")
+    5
+    """
+    return answer.beside(function, *inputs) if hasattr(answer, "beside") else function(answer, *inputs)
+
+
 def _used(answer: Any, seen: set[int]) -> set[str]:
     """Every name that a function (or a class's methods) uses, its own helpers' included, but not the helpers' names."""
     if inspect.isclass(answer):
         members = [member for member in vars(answer).values() if isinstance(member, types.FunctionType)]
         return {name for member in members for name in _used(member, seen)}
+    if hasattr(answer, "used_names"):  # it runs in another process, and who made it has read its text
+        return set(answer.used_names)
     answer = inspect.unwrap(getattr(answer, "func", answer))
     if not isinstance(answer, types.FunctionType) or id(answer) in seen:
         return set()
     seen.add(id(answer))
     around = {**answer.__globals__, **inspect.getclosurevars(answer).nonlocals}
-    variables, others = _names_in(answer.__code__)
+    variables, others = names_in(answer.__code__)
     found = set(others)
     for name in variables:
         value = around.get(name)
@@ -252,7 +266,7 @@ def _used(answer: Any, seen: set[int]) -> set[str]:
     return found
 
 
-def _names_in(code: types.CodeType) -> tuple[set[str], set[str]]:
+def names_in(code: types.CodeType) -> tuple[set[str], set[str]]:
     """The variables from outside that a piece of code reads, and its attributes and imports."""
     variables: set[str] = set()
     others: set[str] = set()
@@ -263,7 +277,7 @@ def _names_in(code: types.CodeType) -> tuple[set[str], set[str]]:
             others.add(step.argval)
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            more = _names_in(inner)
+            more = names_in(inner)
             variables |= more[0]
             others |= more[1]
     return variables, others
