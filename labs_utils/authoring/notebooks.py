@@ -51,6 +51,14 @@ def convert(chapter: Chapter, known: Addresses | None = None) -> tuple[str, str]
     return _render(notebook, chapter, known, solved=False), _render(notebook, chapter, known, solved=True)
 
 
+def instructors(chapter: Chapter) -> str:
+    """Return the text of the instructor's edition: the solved notebook with the cells that are tagged `instructor`."""
+    import jupytext
+
+    notebook = jupytext.reads(chapter.lesson.read_text(encoding="utf-8"), fmt="py:percent")
+    return _render(notebook, chapter, addresses(), solved=True, instructor=True)
+
+
 def student_cell(source: str) -> str:
     """Replace solutions by stubs.
 
@@ -84,13 +92,13 @@ def _marked(source: str) -> str:
     return source
 
 
-def _render(notebook, chapter: Chapter, known: Addresses, solved: bool) -> str:
+def _render(notebook, chapter: Chapter, known: Addresses, solved: bool, instructor: bool = False) -> str:
     import nbformat
 
     cells, exercises = [], chapter.table("exercises")
     for index, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags", [])
-        if "instructor" in tags and not solved:
+        if "instructor" in tags and not instructor:
             continue
         if cell.cell_type == "code":
             text = solved_cell(cell.source) if solved else student_cell(cell.source)

@@ -26,6 +26,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     out.add_argument("--zip", action="store_true", help="also as one zip file")
     out.add_argument("--git", type=Path, metavar="REPOSITORY", help="also into a bare git repository, for nbgitpuller")
     out.add_argument("--hub", action="store_true", help="also to the class's Hub, while it runs")
+    _action(actions, "guide", "build the instructor's edition of the chapters: solved, with notes for who teaches")
     collect = _action(actions, "collect", "bring what students handed in")
     collect.add_argument("sources", nargs="*", type=Path, help="zip files, folders and notebooks, as a platform has them")
     collect.add_argument("--hub", action="store_true", help="from the class's Hub, while it runs")
@@ -109,6 +110,12 @@ def _hand_out(own: course.Course, chosen: argparse.Namespace) -> None:
         print(handout.to_hub(own, *accounts.hub_of(own)))
 
 
+def _guide(own: course.Course, _: argparse.Namespace) -> None:
+    from labs_utils.classroom import guide
+
+    print(guide.build(own))
+
+
 def _collect(own: course.Course, chosen: argparse.Namespace) -> None:
     from labs_utils.classroom import accounts, collecting
 
@@ -171,6 +178,7 @@ _STEPS = {
     "remove": _remove,
     "status": _status,
     "hand-out": _hand_out,
+    "guide": _guide,
     "collect": _collect,
     "grade": _grade,
     "report": _report,

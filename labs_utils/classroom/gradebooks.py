@@ -7,6 +7,7 @@ the separator and the encoding as they were. Points are rounded here, to two dec
 import codecs
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def plain_csv(course: Course) -> Path:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     for row in _table(course, marks.read(course)):
-        writer.writerow([_guarded(cell) if isinstance(cell, str) else _number(cell) for cell in row])
+        writer.writerow([_guarded(cell) if isinstance(cell, str) else marks.shown(cell) for cell in row])
     path = course.folder / "reports" / "gradebook.csv"
     write_private(path, codecs.BOM_UTF8 + out.getvalue().encode())
     return path
@@ -176,7 +177,7 @@ def _table(course: Course, works: Works) -> list[list[Cell]]:
     for student in course.students.values():
         own = [work for work in works.values() if work.student == student.id]
         points = [cell for work in own for cell in _cells(course, work)]
-        total: Cell = sum(work.points for work in own) if _is_known(own) else ""
+        total: Cell = math.fsum(work.points for work in own) if _is_known(own) else ""
         remarks = "; ".join(remark for work in own for remark in _remarks(work))
         rows.append([student.id, _line(student.name), _line(student.email), *points, total, remarks])
     return rows
@@ -203,10 +204,6 @@ def _is_known(own: list[Work]) -> bool:
 
 def _line(text: str) -> str:
     return " ".join(marks.visible(text).split())
-
-
-def _number(points: float) -> str:
-    return marks.shown(points)
 
 
 def _guarded(text: str) -> str:

@@ -13,13 +13,15 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
+import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,15 @@ from labs_utils.errors import WorkbookError
 from labs_utils.exercises import registry
 from labs_utils.exercises.judging import judge
 from labs_utils.exercises.verdicts import FAILED, NOT_ATTEMPTED
+from labs_utils.exercises.vocabulary import describe_error
 from labs_utils.paths import ROOT
 from labs_utils.storage import read_json, read_text
 
 NOT_JUDGED = "not judged"
-CELL, CHAPTER = 60.0, 600.0  # seconds: for one cell or one call of an answer; for a whole submission
+CELL, CHAPTER = 60.0, 600.0  # seconds: for a student's cell or one call of their answer; for a whole submission
+_START = 120  # seconds until a sandbox has to be there, on a machine that does much else
 _JUDGE = 120  # seconds that a judge may think about one answer, the answer's own time included
+_ODD = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
 _UNTOUCHED = "Replace the … in the stub, then run this cell again."
 
 
@@ -113,7 +118,7 @@ def result_file(course: Course, submission: Submission) -> Path:
 
 
 def _verdict(status: str, message: str, mistake: str = "", seconds: float = 0.0) -> dict[str, Any]:
-    return {"status": status, "message": message, "mistake": mistake, "seconds": round(seconds, 1)}
+    return {"status": status, "message": message[:4000], "mistake": mistake, "seconds": round(seconds, 1)}
 
 
 def _nothing(own: Chapter, sentence: str) -> dict[str, Any]:
@@ -152,9 +157,12 @@ class _Run:
         arguments = ["-m", "labs_utils.classroom.worker"]
         words = sandbox.command(arguments) if self.sandboxed else sandbox.without(arguments)
         with Process(words) as process:
+            process.begin(_START)
             place = places[0]
             try:
                 for place in places:
+                    if self.spent + process.spent > CHAPTER:
+                        return
                     if place not in self.left_out:
                         self._step(process, place)
             except Gone as gone:
@@ -165,9 +173,13 @@ class _Run:
     def _step(self, process: Process, place: int) -> None:
         step = self.merged.steps[place]
         if not step.number:
-            error = process.request(CELL, "run", step.source)
+            try:
+                    # The chapter's own cells load libraries and models, which can take long on a busy machine.
+                error = process.request(CELL if step.is_own else CHAPTER, "run", step.source)
+            except Exception as raised:
+                error = describe_error(raised)
             if step.answers and isinstance(error, str):
-                self.raised[step.answers] = error
+                self.raised[step.answers] = error[:1000]
         elif step.number not in self.verdicts:
             before = process.spent
             with _alarm(_JUDGE):
@@ -220,43 +232,63 @@ def _alarm(seconds: int) -> Iterator[None]:
 
 
 def _judged(waiting: list[Submission], sandboxed: bool) -> Iterator[tuple[Submission, dict]]:
-    """Each submission and its result, on all cores. Should a judge's process die, its submissions run again, alone."""
-    left = list(waiting)
-    for workers in (os.cpu_count() or 1, 1):
-        broken: list[Submission] = []
-        for group in [left] if workers > 1 else [[one] for one in left]:
-            with ProcessPoolExecutor(min(workers, len(group) or 1), get_context("spawn"), _begin) as pool:
-                jobs = {pool.submit(_judge_file, one.chapter, str(one.file), sandboxed): one for one in group}
-                for job in as_completed(jobs):
-                    try:
-                        yield jobs[job], job.result()
-                    except BrokenProcessPool:
-                        broken.append(jobs[job])
-                    except Exception as error:
-                        yield jobs[job], _nothing(chapter(jobs[job].chapter), _failure(error))
-        left = broken
-        if not left:
-            return
-    for one in left:
-        yield one, _nothing(chapter(one.chapter), "The judge's process ended while it read this notebook.")
+    """Each submission and its result, on all cores.
+
+    Each is judged in a fresh process, forked from one that has imported the libraries: what an answer did to a judge's
+    own objects reaches no other submission, and a judge's process that dies, or hangs, costs one submission.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch", "transformers"])
+    left = list(reversed(waiting))
+    running: dict[Connection, tuple[Submission, Any, float]] = {}
+    try:
+        while left or running:
+            while left and len(running) < (os.cpu_count() or 1):
+                one = left.pop()
+                mine, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_judge_file, args=(theirs, one, sandboxed, (CELL, CHAPTER)))
+                process.start()
+                theirs.close()
+                running[mine] = one, process, time.monotonic() + 2 * CHAPTER
+            ready = wait(list(running), timeout=1)
+            for mine, (one, process, until) in list(running.items()):
+                if mine in ready or time.monotonic() > until:
+                    del running[mine]
+                    yield one, _received(mine, process, chapter(one.chapter))
+    finally:
+        for _, process, _ in running.values():
+            process.kill()
+
+
+def _received(mine: Connection, process: Any, own: Chapter) -> dict[str, Any]:
+    """The result that a judge's process sends; where it sends none, the result says so."""
+    try:
+        return mine.recv() if mine.poll() else _nothing(own, f"Judging took longer than {2 * CHAPTER:.0f} seconds.")
+    except (EOFError, OSError):
+        return _nothing(own, "The judge's process ended while it judged this notebook. Look at it by hand.")
+    finally:
+        process.kill()
+        process.join()
+        mine.close()
+
+
+def _judge_file(result: Connection, one: Submission, sandboxed: bool, limits: tuple[float, float]) -> None:
+    """What a judge's process does. Ctrl-C is for the one that waits for it."""
+    global CELL, CHAPTER
+    CELL, CHAPTER = limits
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_DATA, (sandbox.MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    try:
+        result.send(judge_notebook(one.chapter, one.file.read_bytes(), sandboxed))
+    except Exception as error:
+        result.send(_nothing(chapter(one.chapter), _failure(error)))
 
 
 def _failure(error: Exception) -> str:
     return f"Judging failed ({type(error).__name__}: {str(error)[:200]}). Look at this notebook by hand."
-
-
-def _begin() -> None:
-    """What each judge's process does first. An own group of processes: Ctrl-C reaches the one that waits for them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-    import transformers  # noqa: F401  the judges import it; now it is there for all of them
-
-    torch.set_num_threads(1)
-
-
-def _judge_file(number: str, file: str, sandboxed: bool) -> dict[str, Any]:
-    return judge_notebook(number, Path(file).read_bytes(), sandboxed)
 
 
 def _is_judged(course: Course, submission: Submission, key: str) -> bool:
@@ -275,12 +307,21 @@ def _write(course: Course, submission: Submission, result: dict, key: str) -> No
         "handed_in": submission.handed_in.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "graded": now,
         "judges": key,
-        **result,
+        **_clean(result),
     }
     if old:
         content["before"] = {number: one["status"] for number, one in old.items()}
     private_folder(path.parent)
     write_private(path, json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _clean(tree: Any) -> Any:
+    """The result without what no file or page can hold: half characters, and control characters."""
+    if isinstance(tree, dict):
+        return {name: _clean(part) for name, part in tree.items()}
+    if isinstance(tree, list):
+        return [_clean(part) for part in tree]
+    return _ODD.sub("\ufffd", tree) if isinstance(tree, str) else tree
 
 
 @functools.cache

@@ -69,14 +69,9 @@ class Receipt:
     def _facts(self) -> list[tuple[str, str]]:
         who = [("who", self.user)] if self.user else []
         commit = [("commit", self.commit[:12])] if self.commit else []
-        time_of = self.time.astimezone().strftime("%Y-%m-%d %H:%M:%S (UTC%z)")
-        return [
-            *who,
-            ("where" if who else "file", self.where),
-            ("time", time_of),
-            ("sha256", self.sha256[:12]),
-            *commit,
-        ]
+        local = self.time.astimezone()
+        when = f"{local:%Y-%m-%d %H:%M:%S} (UTC{local.isoformat()[-6:]})"
+        return [*who, ("where" if who else "file", self.where), ("time", when), ("sha256", self.sha256[:12]), *commit]
 
     def __repr__(self) -> str:
         return "\n".join([self.headline, *(f"  {name:<7} {value}" for name, value in self._facts()), *self.notes])
@@ -194,8 +189,10 @@ def _notebook() -> Path:
     shell = _shell()
     names = [shell.user_ns.get("__vsc_ipynb_file__") if shell else None, os.environ.get("JPY_SESSION_NAME")]
     for name in names:
-        if isinstance(name, str) and name.endswith(".ipynb") and Path(name).is_file():
-            return Path(name)
+        if isinstance(name, str) and name.endswith(".ipynb"):
+            for path in (Path(name), Path.cwd() / Path(name).name):  # some front ends give a path of their server's
+                if path.is_file():
+                    return path
     raise WorkbookError(
         "This kernel does not know which file it runs; that happens when the notebook was renamed, and on Colab. Give "
         'its path, such as lab.hand_in(notebook="04_tokenizers.ipynb"). On Colab choose File → Download → Download '

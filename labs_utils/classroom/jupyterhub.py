@@ -17,18 +17,24 @@ What the walls keep, and what they leave open (the threat model):
   whoever comes from the machine itself is open to them: run the class where there is none.
 - What one student's programs hold, and how many they are, is looked at every few seconds (`mem_limit` and
   `poll_interval`); between two looks more is possible. Together, many students can still fill a machine's memory or
-  disk. Where systemd runs, `systemd-run --user --scope -p MemoryMax=12G labs class serve FOLDER` bounds the whole class.
+  disk. Where systemd runs, `systemd-run --user --scope -p MemoryMax=12G labs class serve FOLDER` bounds all.
 - Whoever reads the network reads passwords, unless a web server with a certificate stands in front.
 
 What it takes, in MiB of memory (PSS from `/proc/*/smaps_rollup`: a page that n processes share counts 1/n for each; the
 mean of three students who were logged in at once, on Linux, Python 3.11, JupyterHub 6.1.1):
 
-| JupyterHub | proxy | the class's Hub | what stops the idle | a student's server | + an idle kernel | or with the encoder |
-| --- | --- | --- | --- | --- | --- | --- |
-| 111 | 20 | 26 | 18 | 112 | 36 | 342 |
+| JupyterHub | 111 |
+| --- | --- |
+| its proxy | 20 |
+| the class's Hub | 26 |
+| what stops idle servers | 18 |
+| a student's server | 112 |
+| and its kernel: idle | 36 |
+| and its kernel: with the chapter begun (torch and transformers imported) | 202 |
+| and its kernel: with the encoder loaded | 342 |
 
-So thirty students need about 4.5 GiB while their kernels are idle, and 13.5 GiB when each has loaded the encoder. A
-kernel that has only begun its chapter (torch and transformers imported) holds 202. Idle ones are stopped after an hour.
+So thirty students need about 4.5 GiB while their kernels are idle, and 13.5 GiB when each has loaded the encoder;
+training takes more. Idle kernels are stopped after an hour.
 """
 
 import importlib.util

@@ -4,6 +4,7 @@ Reports and gradebooks read the same marks here, so that a page and a gradebook 
 """
 
 import functools
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,13 +61,13 @@ class Work:
 
     @property
     def state(self) -> str:
-        """ "graded", "not graded yet", or "nothing handed in"."""
+        """One of "graded", "not graded yet" and "nothing handed in"."""
         return "graded" if self.marks else "not graded yet" if self.submission else "nothing handed in"
 
     @property
     def points(self) -> float:
         """The sum over its exercises, not rounded."""
-        return sum(mark.points for mark in self.marks.values())
+        return math.fsum(mark.points for mark in self.marks.values())
 
 
 Works = dict[tuple[str, str], Work]
@@ -89,7 +90,7 @@ def exercises(course: Course, chapter: str) -> list[str]:
 
 def worth(course: Course, chosen: list[str]) -> float:
     """The points that these chapters can give."""
-    return sum(points for number, points in course.points.items() if chapter_of(number) in chosen)
+    return math.fsum(points for number, points in course.points.items() if chapter_of(number) in chosen)
 
 
 def chapter_title(chapter: str) -> str:

@@ -5,6 +5,7 @@ that it defines: editors other than JupyterLab renumber or drop the ids, and peo
 """
 
 import ast
+import functools
 import re
 import symtable
 from dataclasses import dataclass, field
@@ -75,8 +76,8 @@ def merge(chapter: list[Given], cells: list[Cell]) -> Merged:
         check = _CHECK.match(one.source)
         if check:
             merged.steps.append(Step(check[2], number=check[1]))
-        elif number and chosen[number] is not None:
-            merged.steps.append(Step(code[chosen[number]].source, answers=number, is_own=True))
+        elif number and (place := chosen[number]) is not None:
+            merged.steps.append(Step(code[place].source, answers=number, is_own=True))
         else:
             merged.steps.append(Step(one.source, answers=number))
         merged.steps += [Step(source, is_own=True) for source in after.get(one.id, [])]
@@ -210,6 +211,7 @@ class Uses:
     is_setup: bool = False
 
 
+@functools.lru_cache(4096)
 def _uses(source: str) -> Uses:
     """What a cell does with names; nothing, when it can't be parsed: running it tells why."""
     try:
@@ -300,7 +302,10 @@ def names_used(steps: list[Step], number: str) -> frozenset[str]:
     ['softmax']
     """
     owned: dict[str, list[str]] = {}
+    imported: dict[str, set[str]] = {}
     for step in steps:
+        for name, own in _import_names(step.source) if step.is_own or step.answers else ():
+            imported.setdefault(name, set()).update(own)
         for name in _defined(step.source) if step.is_own or step.answers else ():
             owned.setdefault(name, []).append(step.source)
     asked = next(step.source for step in steps if step.number == number)
@@ -312,7 +317,17 @@ def names_used(steps: list[Step], number: str) -> frozenset[str]:
             found |= others | {one for one in variables if one not in owned}
             waiting += sorted(variables)
         seen.add(name)
-    return frozenset(found)
+    return frozenset(found.union(*(imported.get(name, ()) for name in found)))
+
+
+def _import_names(source: str) -> list[tuple[str, list[str]]]:
+    """What a cell imports under another name, as (the name here, its parts there)."""
+    try:
+        nodes = list(ast.walk(ast.parse(_without_magics(source))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found = [one for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names]
+    return [(one.asname, one.name.split(".")) for one in found if one.asname]
 
 
 def _names_in(name: str, source: str) -> tuple[set[str], set[str]]:

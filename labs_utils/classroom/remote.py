@@ -21,11 +21,12 @@ from typing import Any
 from labs_utils.classroom import sandbox
 from labs_utils.classroom.values import decode, error
 from labs_utils.classroom.worker import _HEAD, Asked
+from labs_utils.errors import WorkbookError
 from labs_utils.exercises import registry
 from labs_utils.storage import replace_file
 
-_LARGEST = 100_000_000  # bytes in one message
-_STAY = (FunctionType, BuiltinFunctionType, MethodType, GeneratorType)
+_LARGEST = 60_000_000  # bytes in one message
+_STAY: tuple[type, ...] = (FunctionType, BuiltinFunctionType, MethodType, GeneratorType)
 
 
 class Gone(BaseException):
@@ -41,11 +42,14 @@ class Process:
 
     def __init__(self, command: list[str]):
         self.spent, self._looked = 0.0, time.monotonic()
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
-        self._process = subprocess.Popen(command, **pipes, bufsize=0, preexec_fn=sandbox.limit)
-        assert self._process.stdout is not None
-        self._from = self._process.stdout.fileno()
-        os.set_blocking(self._from, False)
+        # No standard error: whoever finds it over there could write to the teacher's terminal.
+        loud = None if os.environ.get("LABS_WORKER_LOUD") == "1" else subprocess.DEVNULL
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": loud}
+        self._process = subprocess.Popen(command, **pipes, bufsize=0, start_new_session=True, preexec_fn=sandbox.limit)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        for one in (self._to, self._from):
+            os.set_blocking(one, False)
         self._asked: list[Any] = []  # objects of the judge's that the student's code may ask
         self._complaint: Exception | None = None  # the last that one of them raised
 
@@ -59,6 +63,18 @@ class Process:
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
 
+    def begin(self, seconds: float) -> None:
+        """Wait until the other side is there.
+
+        Raises:
+            WorkbookError: it did not come; that is nobody's answer's fault.
+        """
+        try:
+            self.request(seconds, "begin")
+        except (Gone, Exception) as error:
+            raise WorkbookError(f"The sandbox did not start: {error}. Look after memory, and grade again.") from None
+        self.spent = 0.0
+
     def request(self, seconds: float, name: str, *arguments: Any) -> Any:
         """Ask for one thing, and answer what the student's code asks of the judge's objects meanwhile.
 
@@ -68,12 +84,12 @@ class Process:
         """
         began = time.monotonic()
         try:
-            self._send(_pickled((name, arguments)))
+            self._send(_pickled((name, arguments)), began + seconds, seconds)
             while True:
                 told = self._read(began + seconds, seconds)
                 if "ask" not in told:
                     break
-                self._send(self._reply(told))
+                self._send(self._reply(told), began + seconds, seconds)
         finally:
             self.spent += time.monotonic() - began
         if "raised" in told:
@@ -112,17 +128,18 @@ class Process:
             except Exception:
                 return _pickled((RuntimeError(str(raised)), None))
 
-    def _send(self, content: bytes) -> None:
-        assert self._process.stdin is not None
+    def _send(self, content: bytes, until: float, seconds: float) -> None:
         rest = memoryview(_HEAD.pack(len(content)) + content)
         with contextlib.suppress(BrokenPipeError):  # the next read says that it has gone
             while rest:
-                rest = rest[self._process.stdin.write(rest) :]
+                self._wait(until, seconds)
+                if select.select([], [self._to], [], 0.1)[1]:
+                    rest = rest[os.write(self._to, rest) :]
 
     def _read(self, until: float, seconds: float) -> dict:
         size = _HEAD.unpack(self._bytes(_HEAD.size, until, seconds))[0]
         if size > _LARGEST:
-            raise Gone("Your code sent more than a hundred megabytes")
+            raise Gone("Your code sent more than sixty megabytes")
         try:
             told = json.loads(self._bytes(size, until, seconds))
         except (ValueError, RecursionError):
@@ -134,9 +151,7 @@ class Process:
     def _bytes(self, count: int, until: float, seconds: float) -> bytes:
         found = bytearray()
         while len(found) < count:
-            if time.monotonic() > until:
-                raise Gone(f"Your code ran longer than {seconds:.0f} seconds, and was stopped")
-            self._look()
+            self._wait(until, seconds)
             if select.select([self._from], [], [], 0.1)[0]:
                 piece = os.read(self._from, min(count - len(found), 1 << 20))
                 if not piece:
@@ -144,8 +159,10 @@ class Process:
                 found += piece
         return bytes(found)
 
-    def _look(self) -> None:
-        """Twice a second, look at what the sandbox holds."""
+    def _wait(self, until: float, seconds: float) -> None:
+        """Go on only while there is time; twice a second, look at what the sandbox holds."""
+        if time.monotonic() > until:
+            raise Gone(f"Your code ran longer than {seconds:.0f} seconds, and was stopped")
         if time.monotonic() - self._looked > 0.5:
             self._looked = time.monotonic()
             if trouble := sandbox.trouble(self._process):
@@ -272,6 +289,8 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def _take_files(folder: Path, told: dict[str, list]) -> None:
     """Make the files of a folder what they are over there. One that was replaced there is replaced here."""
+    if len(told) > 100:
+        raise ValueError("more than a hundred files")
     for path in folder.iterdir():
         if path.name not in told and path.is_file():
             path.unlink()
@@ -382,6 +401,6 @@ def _refill(mine: Any, new: Any) -> None:
         mine[:] = new
     elif isinstance(mine, dict | set) and isinstance(new, dict | set):
         mine.clear()
-        mine.update(new)  # type: ignore[arg-type]
+        mine.update(new)
     elif type(mine).__name__ == "ndarray" and getattr(new, "shape", None) == mine.shape:
         mine[...] = new

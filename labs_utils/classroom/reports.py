@@ -6,6 +6,7 @@ results in messages, names) is text in it and never markup. A student's page hol
 
 import functools
 import statistics
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from labs_utils.storage import read_text
 
 _SIGNS = {PASSED: "✓", FAILED: "✗", NOT_ATTEMPTED: "○", marks.NOT_JUDGED: "!"}
 _LETTERS = {PASSED: "p", FAILED: "f", NOT_ATTEMPTED: "n", marks.NOT_JUDGED: "j"}  # classes in style.css
+_MOST = 15  # lines of one list that are read at a glance; the others are folded
 _BESIDE = 6  # texts of equal code that are shown; more of the same say nothing new
 _WIDEST = 18  # exercises in one table: what a screen and a page of paper hold side by side
 _LONGEST_NAME = 60  # characters in a list; the student's own page has all of it
@@ -104,7 +106,7 @@ def read_comments(course: Course) -> dict[str, str]:
     found = {}
     for path in sorted((course.folder / "comments").glob("*.md")):
         try:
-            found[path.stem] = read_text(path)
+            found[unicodedata.normalize("NFC", path.stem)] = read_text(path)  # macOS may take letters apart
         except UnicodeDecodeError:
             raise WorkbookError(f"{path} is no UTF-8 text. Open it in an editor and save it as UTF-8.") from None
     return found
@@ -117,7 +119,7 @@ def _student_page(course: Course, student: str, works: Works, comments: dict[str
 
 
 def _as_html(comment: str) -> Markup:
-    return Markup(str(_markdown(marks.visible(comment))).strip())
+    return Markup(str(_markdown(marks.visible(comment, len(comment)))).strip())
 
 
 def _class_page(course: Course, works: Works, comments: dict[str, str]) -> str:
@@ -139,6 +141,7 @@ def _class_page(course: Course, works: Works, comments: dict[str, str]) -> str:
         regraded=findings.regraded(works),
         total=lambda student: _total(student, works),
         page=lambda student: f"students/{quote(student, safe='')}.html",
+        most=_MOST,
         beside=_BESIDE,
     )
 

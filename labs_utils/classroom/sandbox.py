@@ -7,6 +7,7 @@ is given. It is bubblewrap (https://github.com/containers/bubblewrap), which Fla
 only what is shown.
 """
 
+import contextlib
 import os
 import resource
 import shutil
@@ -23,7 +24,8 @@ from labs_utils.paths import ROOT, cache
 MEMORY = 6 * 2**30  # bytes that one process may ask for
 PROCESSES = 64
 ROOM = 512 * 2**20  # bytes of files, all in memory
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs")
 _INSIDE = "/tmp/home"
 
 
@@ -36,20 +38,24 @@ def refusal() -> str:
         return "The sandbox needs Linux: grade on a Linux machine, in a virtual one, or in WSL 2."
     if shutil.which("bwrap") is None:
         return "The sandbox needs bubblewrap: install the package `bubblewrap` (`apt install bubblewrap`)."
-    probe = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
-    ended = subprocess.run(probe, capture_output=True, text=True)
+    ended = subprocess.run(command(["-c", ""]), capture_output=True, text=True)
     if ended.returncode == 0:
         return ""
+    why = ended.stderr.strip()[:200]
+    if "Unknown option" in why:
+        return f"bubblewrap is too old here ({why}): 0.8 or a newer one is needed."
     return (
-        f"bubblewrap can't start here: {ended.stderr.strip()[:200]}. The system forbids user namespaces: allow them (on "
-        "Ubuntu an AppArmor profile for /usr/bin/bwrap), or grade in a virtual machine that is used for nothing else."
+        f"bubblewrap can't start here: {why}. Most likely the system forbids user namespaces: allow them (on Ubuntu an "
+        "AppArmor profile for /usr/bin/bwrap), or grade in a virtual machine that is used for nothing else."
     )
 
 
 def command(arguments: list[str]) -> list[str]:
     """The command that runs this Python with `arguments` inside the sandbox."""
-    inside = [*_namespaces(), *_read_only(), *_environment()]
-    return ["bwrap", *inside, "--chdir", _INSIDE, sys.executable, *arguments]
+    inside = [*_namespaces(), *_read_only(), *_closed(), *_environment()]
+    # The first process inside is bubblewrap's own, and its environment can be read there: it gets an empty one.
+    bubblewrap = ["env", "-i", shutil.which("bwrap") or "bwrap"]
+    return [*bubblewrap, *inside, "--chdir", _INSIDE, sys.executable, *arguments]
 
 
 def without(arguments: list[str]) -> list[str]:
@@ -59,7 +65,8 @@ def without(arguments: list[str]) -> list[str]:
 
 def _namespaces() -> list[str]:
     return [
-        "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
+        "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv",
+        "--cap-drop", "ALL",
         "--proc", "/proc", "--dev", "/dev", "--size", str(ROOM), "--tmpfs", "/tmp",
         "--size", str(ROOM), "--tmpfs", "/dev/shm", "--dir", _INSIDE,
     ]  # fmt: skip
@@ -69,7 +76,7 @@ def _read_only() -> list[str]:
     """What is shown: the system, Python, and of the course only what a notebook needs."""
     real = Path(sys.executable).resolve().parents[1]
     pythons = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), str(real)}
-    shown = [*_SYSTEM, *sorted(one for one in pythons if not one.startswith("/usr"))]
+    shown = [*_SYSTEM, *_SETTINGS, *sorted(one for one in pythons if not one.startswith("/usr"))]
     shown += [str(ROOT / name) for name in ("labs_utils", "data/catalog.toml", "data/datasets", "data/models")]
     shown += [str(ROOT / "pyproject.toml")]
     for one in chapters().values():
@@ -78,6 +85,12 @@ def _read_only() -> list[str]:
     # The models that were fetched or put together already, at the place where the code inside looks for them.
     binds.append(["--ro-bind-try", str(cache() / "checkpoints"), f"{_INSIDE}/cache/checkpoints"])
     return [word for bind in binds for word in bind]
+
+
+def _closed() -> list[str]:
+    """Nothing can be written but in /tmp and /dev/shm: `/` and `/dev` are memory without a limit, and where the teacher
+    is root, the settings of the whole machine below /proc/sys are theirs."""
+    return [word for one in ("/dev", "/proc", "/") for word in ("--remount-ro", one)]
 
 
 def _environment() -> list[str]:
@@ -96,6 +109,8 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(5)
+    with contextlib.suppress(OSError):  # should memory run out all the same, the kernel ends this first
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def trouble(process: subprocess.Popen) -> str:

@@ -11,7 +11,7 @@ from labs_utils.errors import WorkbookError
 
 LARGEST = 50_000_000  # bytes; ours have some ten thousand, and with every figure in them a few million
 _CELLS = 2_000
-_START = re.compile(r"""^\s*lab\.start\(\s*["'](\d\d)["']""", re.MULTILINE)
+_START = re.compile(r"""^[ \t]*lab\.start\(\s*["'](\d\d)["']""", re.MULTILINE)
 _ID = re.compile(r"c(\d\d)-\d{3}")
 
 

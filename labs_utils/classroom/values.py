@@ -9,6 +9,7 @@ An input that comes back as the result is named by its place, so that a judge st
 
 import base64
 import collections
+import math
 import pathlib
 import sys
 import types
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _PLAIN = (type(None), bool, str)
-_SEQUENCES: dict[str, Callable] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+_SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 _MOST = 3_000_000  # items and characters in one value; a judge asks for some thousand
 _LONGEST = 1_000_000
 
@@ -212,7 +213,7 @@ def decode(tree: Any, inputs: tuple = (), special: Callable[[str, Any], Any] | N
         return _decode(tree, inputs, special)
     except ValueError:
         raise
-    except (TypeError, KeyError, IndexError, AttributeError, OverflowError, RuntimeError, MemoryError) as error:
+    except Exception as error:
         raise ValueError(f"not a value: {type(error).__name__}") from None
 
 
@@ -245,14 +246,42 @@ def _input(inputs: tuple, place: int | list) -> Any:
     return whole[part] if isinstance(whole, list | tuple) else dict(whole.named_parameters())[part]
 
 
+def _shape(sizes: list) -> list[int]:
+    """Sizes that are safe to look at: an array of 10**9 rows of nothing is small, and a list of its rows isn't."""
+    found = [int(size) for size in sizes]
+    if len(found) > 32 or (0 in found and math.prod(size or 1 for size in found) > 100_000):
+        raise ValueError("not a value: an array with such a shape")
+    return found
+
+
+def _integer(content: str) -> int:
+    """A whole number; one of a million digits would keep a judge that computes with it busy for hours."""
+    if len(content) > 10_000:
+        raise ValueError("not a value: a number of more than ten thousand digits")
+    return int(content, 16)
+
+
+def _range(content: list) -> range:
+    found = range(*content)
+    if len(found) > _MOST:
+        raise ValueError("not a value: a range of more than three million numbers")
+    return found
+
+
+def _fraction(content: list) -> Any:
+    from fractions import Fraction
+
+    return Fraction(_integer(content[0]), _integer(content[1]))
+
+
 def _tensor(content: dict) -> Any:
     import torch
 
-    kind = getattr(torch, content["dtype"])
+    kind = _dtype(content["dtype"])
     data = bytearray(base64.b64decode(content["data"]))
     # An empty buffer is refused by frombuffer.
     flat = torch.frombuffer(data, dtype=kind) if data else torch.empty(0, dtype=kind)
-    found = flat.reshape([int(size) for size in content["shape"]]).clone()
+    found = flat.reshape(_shape(content["shape"])).clone()
     found.requires_grad_(content["grad"] is True)
     if content["parameter"] is True:
         return torch.nn.Parameter(found.detach(), requires_grad=content["grad"] is True)
@@ -266,7 +295,7 @@ def _numpy(content: dict) -> Any:
     kind = numpy.dtype(content["dtype"])
     if kind.kind not in "biufcUS":
         raise ValueError(f"not a value: an array of {kind}")
-    found = numpy.frombuffer(base64.b64decode(content["data"]), dtype=kind).reshape(content["shape"]).copy()
+    found = numpy.frombuffer(base64.b64decode(content["data"]), dtype=kind).reshape(_shape(content["shape"])).copy()
     return found[()] if content["number"] is True else found
 
 
@@ -285,34 +314,47 @@ def _dataset(content: dict) -> Any:
     if "columns" not in content:
         return DatasetDict({name: _dataset(part) for name, part in content.items()})
     features = Features.from_dict(decode(content["features"]))
+    if not _is_plain(features):
+        raise ValueError("not a value: rows that hold more than plain data")
     return Dataset.from_dict(decode(content["columns"]), features=features)
+
+
+def _is_plain(feature: Any) -> bool:
+    """Whether a column's type is plain: one of images or sounds opens the files and addresses that its rows name."""
+    from datasets import ClassLabel, LargeList, List, Value
+
+    if isinstance(feature, dict):
+        return all(_is_plain(part) for part in feature.values())
+    if isinstance(feature, List | LargeList):
+        return _is_plain(feature.feature)
+    return isinstance(feature, Value | ClassLabel)
 
 
 def error(content: dict) -> BaseException:
     """An exception of the same name and words: Python's own class, or one made for the purpose below it."""
     import builtins
 
-    names = [str(name) for name in content["kinds"]]
+    names, words = [str(name)[:100] for name in content["kinds"][:20]], str(content["words"])[:2000]
     known = [getattr(builtins, name, None) for name in names]
     base = next((one for one in known if isinstance(one, type) and issubclass(one, Exception)), Exception)
     if base.__name__ == names[0]:
-        made = base.__new__(base, content["words"])
+        made = base.__new__(base, words)
     else:
-        made = type(names[0], (base,), {"__str__": lambda self: str(self.args[0])})(content["words"])
+        made = type(names[0], (base,), {"__str__": lambda self: str(self.args[0])})(words)
     if isinstance(content["status"], int):
-        made.response = types.SimpleNamespace(status_code=content["status"])
+        made.__dict__["response"] = types.SimpleNamespace(status_code=content["status"])
     return made
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "text": lambda content: bytes.fromhex(content).decode("utf-8", "surrogatepass"),
-    "int": lambda content: int(content, 16),
+    "int": _integer,
     "float": float.fromhex,
     "complex": lambda content: complex(float.fromhex(content[0]), float.fromhex(content[1])),
     "bytes": base64.b64decode,
     "path": lambda content: pathlib.Path(content),
-    "range": lambda content: range(*content),
-    "fraction": lambda content: __import__("fractions").Fraction(int(content[0], 16), int(content[1], 16)),
+    "range": _range,
+    "fraction": _fraction,
     "tensor": _tensor,
     "array": _numpy,
     "dtype": _dtype,

@@ -64,10 +64,14 @@ class Worker:
         """Send one message to the judge."""
         write_frame(self.answers, json.dumps(message, allow_nan=False).encode())
 
+    def do_begin(self) -> None:
+        """Import what every answer needs, before anybody's time is counted."""
+        import torch  # noqa: F401
+
+        self.shell = _shell()
+
     def do_run(self, source: str) -> str | None:
         """Run a cell as a notebook does; return what it raised, in words, or None."""
-        if self.shell is None:
-            self.shell = _shell()
         outcome = self.shell.run_cell(source, store_history=False)
         error = outcome.error_before_exec or outcome.error_in_exec
         return None if error is None else _in_words(error)
