@@ -59,7 +59,7 @@ def hub_name(student: str) -> str:
     """What a student is called on the class's Hub: their id, or a name of plain letters where the Hub can't take it.
 
     >>> hub_name("s01"), hub_name("学生02")
-    ('s01', 'student-e2d3fb2c17')
+    ('s01', 'student-5655221490')
     """
     from labs_utils.hub_server.errors import HubError
     from labs_utils.hub_server.names import repo_name, user_name

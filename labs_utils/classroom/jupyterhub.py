@@ -33,8 +33,8 @@ mean of three students who were logged in at once, on Linux, Python 3.11, Jupyte
 | and its kernel: with the chapter begun (torch and transformers imported) | 202 |
 | and its kernel: with the encoder loaded | 342 |
 
-So thirty students need about 4.5 GiB while their kernels are idle, and 13.5 GiB when each has loaded the encoder;
-training takes more. Idle kernels are stopped after an hour.
+Extrapolated, thirty students need 4.5 GiB while their kernels are idle, and 13.5 GiB when each has loaded the encoder.
+Idle kernels are stopped after an hour.
 """
 
 import importlib.util
@@ -80,7 +80,8 @@ def serve(course: "Course", host: str = "127.0.0.1", port: int = 8000) -> None:
     """Run JupyterHub for the class in this process until Ctrl-C. Prints where it is, and where the passwords are.
 
     Raises:
-        WorkbookError: something is missing (the extra, bubblewrap, students, the hand-out), or the port is taken.
+        WorkbookError: something is missing (the extra, bubblewrap, students, the hand-out), the class is served already,
+            or the port is taken.
     """
     check(course, host, port)
     config = write_config(course)
@@ -118,6 +119,10 @@ def check(course: "Course", host: str, port: int) -> None:
             f"There is nothing to hand out in {course.folder / 'handout'} yet. "
             f"Run `labs class hand-out {course.folder}` first."
         )
+    from labs_utils.hub_server import server
+
+    if server.running(accounts.hub_folder(course.folder)):
+        raise WorkbookError(f"The class in {course.folder} is served already. Stop that with Ctrl-C in its terminal.")
     _check_port(host, port)
 
 

@@ -114,40 +114,39 @@ def _exercises(chapter: list[Given]) -> dict[str, Given]:
 def _answer(stub: Given, code: list[Cell], given: dict[str, Given], exercises: dict[str, Given]) -> int | None:
     """The place of the cell that answers an exercise; None when there is nothing but the stub.
 
-    A cell with the stub's id, if it was changed; else the last one that defines the stub's names and belongs nowhere
-    else; a stub's id on a cell that defines something else is no answer.
+    A cell with the stub's id that defines the stub's names; else the last one that does and belongs nowhere else; else
+    one with the stub's id that can't be parsed, or defines what nobody asked for.
     """
-    names = _defined(stub.source)
-    others = {one.id for one in given.values()} - {stub.id}
-    changed = [place for place, cell in enumerate(code) if cell.source.strip() != stub.source.strip()]
+    names, texts = _defined(stub.source), {one.source.strip() for one in given.values()}
+    others = [_defined(one.source) for one in exercises.values() if one.id != stub.id]
+    changed = [place for place, cell in enumerate(code) if cell.source.strip() not in texts]
     by_id = [place for place in changed if code[place].id == stub.id]
     named = [place for place in changed if names <= _defined(code[place].source)]
-    # A cell of the chapter's that happens to define such a name is not the answer, unless it is another exercise's
-    # cell: there somebody wrote into the wrong place.
-    taken = {one.id: one for one in exercises.values()}
-    free = [p for p in named if code[p].id not in others or (code[p].id in taken and not _same(code[p], taken))]
-    for places in ([p for p in by_id if p in named], free, by_id):
+    # A cell of the chapter's that defines such a name by itself is not the answer, though somebody changed it.
+    free = [p for p in named if code[p].id not in given or not names <= _defined(given[code[p].id].source)]
+    left = [p for p in by_id if not any(other <= _defined(code[p].source) for other in others)]
+    for places in ([p for p in by_id if p in named], free, left):
         if places:
             return places[-1]
     return None
 
 
-def _same(cell: Cell, given: dict[str, Given]) -> bool:
-    return cell.source.strip() == given[cell.id].source.strip()
-
-
 def _note_what_was_found(merged: Merged, chosen: dict, exercises: dict[str, Given], code: list[Cell]) -> None:
+    by_name = []
     for number, place in chosen.items():
         stub = exercises[number]
         alike = [cell for cell in code if cell.id == stub.id and cell.source.strip() != stub.source.strip()]
         if len(alike) > 1:
             merged.notes.append(f"The cell of exercise {number} was there {len(alike)} times: the last one was taken.")
         if place is not None and code[place].id != stub.id:
-            merged.notes.append(f"The answer to exercise {number} was found by its name: its cell had another id.")
+            by_name.append(number)
         if place is not None and len(code[place].source) > _LONGEST:
             merged.notes.append(f"The answer to exercise {number} has {len(code[place].source)} characters: too many.")
             merged.sources[number] = ""
             chosen[number] = None
+    if by_name:
+        numbers = ", ".join(by_name)
+        merged.notes.append(f"Found by the name that it defines, because the cell's id is another one: {numbers}.")
 
 
 def _own_cells(chapter: list[Given], code: list[Cell], answers: set, notes: list[str]) -> dict[str, list[str]]:

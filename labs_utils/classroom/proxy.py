@@ -2,6 +2,9 @@
 
 As it comes, it passes on ten requests at a time, and waits 20 seconds for an answer. When thirty students log in at
 once, their pages' progress bars would hold all ten, and everybody would wait for them.
+
+What can't be set: one message of a kernel, such as a figure, may have 10 MB, and the connection is not encrypted. Where
+that is too little, put JupyterHub's own proxy (npm's package of the same name) into the configuration.
 """
 
 import logging

@@ -265,7 +265,9 @@ def _readings(entry: zipfile.ZipInfo) -> list[tuple[str, ...]]:
             except UnicodeDecodeError:
                 continue
     parts = [tuple(part for part in _composed(name).split("/") if part not in ("", ".")) for name in names]
-    return [one for one in dict.fromkeys(parts) if one] or [("?",)]
+    # Too much of a name is refused later; handling all of it would take minutes.
+    short = [tuple(part[-LONGEST - 1 :] for part in one[-DEEPEST - 1 :]) for one in parts if one]
+    return list(dict.fromkeys(short)) or [("?",)]
 
 
 def _composed(name: str) -> str:

@@ -76,6 +76,8 @@ class Encoder:
         """Python's own containers; a subclass of one (a Counter, a named tuple, a ModelOutput) comes as what it is."""
         for name, kind in _SEQUENCES.items():
             if isinstance(value, kind):
+                if kind.__len__(value) > _MOST:
+                    raise TooLarge("it returned more than three million items")
                 return {name: [self.encode(item, depth + 1) for item in kind.__iter__(value)]}
         if isinstance(value, dict | collections.UserDict) or type(value).__name__ == "mappingproxy":
             pairs = [[self.encode(key, depth + 1), self.encode(item, depth + 1)] for key, item in value.items()]

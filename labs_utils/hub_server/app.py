@@ -58,7 +58,8 @@ class _Numbered:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        sent = dict(scope["headers"])
+        given = sent.get(b"x-request-id") or sent.get(b"x-amzn-trace-id", b"")  # the second is huggingface_hub's
         number = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
 
         async def numbered(message: Message) -> None:

@@ -151,10 +151,14 @@ class Call:
         return history.files(self.store, self.db, self.repo["id"], commit)
 
     @property
+    def path_as_asked(self) -> str:
+        """The path in the address as the client wrote it; empty for the repository's own folder."""
+        return self.part("path").strip("/") if "path" in self.request.path_params else ""
+
+    @property
     def path(self) -> str:
-        """The path in the address; empty for the repository's own folder."""
-        text = self.part("path").strip("/") if "path" in self.request.path_params else ""
-        return file_path(text) if text else ""
+        """The same path as it is stored."""
+        return file_path(self.path_as_asked) if self.path_as_asked else ""
 
     def afterwards(self, work: Callable[[], object]) -> None:
         """Do `work` when the transaction is through."""

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from labs_utils.hub_server.errors import bad_request
+from labs_utils.hub_server.errors import HubError, bad_request
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
@@ -62,7 +62,7 @@ def ref_name(name: object) -> str:
 
 
 def file_path(path: object) -> str:
-    """Return a path inside a repository as it is stored, or raise 400 with what is wrong.
+    """Return a path inside a repository as it is stored, or raise 422, as the Hub does, with what is wrong.
 
     A path is relative, in Unicode's composed form, and has no empty, `.`, `..` or `.git` segment, no backslash and no
     control character: written out on any system, it stays inside its folder.
@@ -71,11 +71,11 @@ def file_path(path: object) -> str:
     'sub/model.safetensors'
     """
     if not isinstance(path, str) or not path:
-        raise bad_request(f"{_shown(path)} is no path of a file.")
+        raise HubError(422, f"{_shown(path)} is no path of a file.")
     path = unicodedata.normalize("NFC", path)
     problem = _path_problem(path)
     if problem:
-        raise bad_request(f"The path {_shown(path)} {problem}.")
+        raise HubError(422, f"The path {_shown(path)} {problem}.")
     return path
 
 

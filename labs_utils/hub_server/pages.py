@@ -7,6 +7,7 @@ picture from anywhere else; a card's own HTML is shown as text.
 import difflib
 import functools
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,9 +19,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from labs_utils.hub_server import cards, discussions, gates, history, repos
+from labs_utils.hub_server.api import collections
 from labs_utils.hub_server.calls import Call, Endpoint, Handler, no_route, reads
 from labs_utils.hub_server.errors import HubError, entry_not_found
-from labs_utils.hub_server.names import KINDS
+from labs_utils.hub_server.names import KINDS, PREFIXES
 
 _FOLDER = Path(__file__).with_name("templates")
 _LARGEST = 200_000  # bytes of a file that a page shows; more is for `hf download`
@@ -31,7 +33,17 @@ _SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_markdown = mistune.create_markdown(escape=True, plugins=["table", "strikethrough", "url", "task_lists"])
+_to_html = mistune.create_markdown(escape=True, plugins=["table", "strikethrough", "url", "task_lists"])
+
+
+def _markdown(text: str) -> str:
+    """Markdown as HTML. A table's alignment becomes a class, as these pages allow no style of their own.
+
+    >>> print(_markdown("A *word*, and <b>."))
+    <p>A <em>word</em>, and &lt;b&gt;.</p>
+    <BLANKLINE>
+    """
+    return re.sub(r'style="text-align:(left|center|right)"', r'class="\1"', str(_to_html(text)))
 
 
 def _size(count: int) -> str:
@@ -54,6 +66,7 @@ _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 _templates.filters |= {"size": _size, "address": repos.address, "segment": lambda text: quote(text, safe="/")}
+_templates.filters |= {"markdown": _markdown, "slug": collections.slug}
 _templates.globals["when"] = lambda text: f"{text[:10]} {text[11:16]}"
 
 
@@ -73,14 +86,14 @@ def page(handler: Handler) -> Endpoint:
         except HubError as error:
             if error.status == 307:  # it has another name now
                 raise
-            is_missing = error.status == 401 and error.code == "RepoNotFound"
+            is_missing = error.status == 401 and error.code != "GatedRepo"  # private, for who has no token
             return _page("error.html", 404 if is_missing else error.status, error=error)
 
     return reads(shown)
 
 
 def home(call: Call) -> Response:
-    """All public repositories, the newest first; `?search=` narrows.
+    """All public repositories, the newest first, and the organisations; `?search=` narrows.
 
     As on the Hub: https://huggingface.co/models
     """
@@ -92,7 +105,9 @@ def home(call: Call) -> Response:
             for row in rows
             if search in repos.full_name(row).lower()
         ]
-    return _page("home.html", groups=groups, search=search)
+    question = "SELECT name FROM organisations WHERE instr(lower(name), ?) ORDER BY name"
+    organisations = [row["name"] for row in call.db.execute(question, (search,))]
+    return _page("home.html", groups=groups, organisations=organisations, search=search)
 
 
 def person(call: Call) -> Response:
@@ -112,7 +127,22 @@ def person(call: Call) -> Response:
     groups = {
         one["user"]: [row for row in repos.work_of(call.db, one["user"], known) if not row["private"]] for one in people
     }
-    return _page("person.html", name=known, groups=groups, is_organisation=organisation is not None)
+    question = "SELECT * FROM collections WHERE owner = ? AND NOT private ORDER BY updated DESC"
+    lists = call.db.execute(question, (known,)).fetchall()
+    return _page("person.html", name=known, groups=groups, lists=lists, is_organisation=organisation is not None)
+
+
+def collection(call: Call) -> Response:
+    """A collection: what is in it, and why.
+
+    As on the Hub: https://huggingface.co/docs/hub/collections
+    """
+    row = collections.find(call)
+    items = [
+        item | {"address": PREFIXES[item["type"]] + item["id"] if "slug" not in item else f"collections/{item['slug']}"}
+        for item in collections.items(call, row)
+    ]
+    return _page("collection.html", row=row, items=items)
 
 
 def _repo(call: Call, template: str, tab: str, **shown) -> Response:
@@ -266,6 +296,7 @@ routes = [
     Route("/", page(home)),
     Route("/static/hub.css", style),
     Route("/{owner}", page(person)),
+    Route("/collections/{owner}/{slug}", page(collection)),
     *(
         Route(f"{start}/{{owner}}/{{name}}{part}", page(handler))
         for start in ("", "/{kinds}")  # in this order: /owner/name/discussions is no repository called "discussions"

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import huggingface_hub.errors
 import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from benchmarks.support.hub_client import Raw, file, lfs_file
 from labs_utils.hub_server import auth, repos, server
@@ -111,8 +113,8 @@ def test_revalidation_and_resuming_a_changed_file(ada):
         ("/api/kernels/ada/m", 404, None),
         ("/parquet?dataset=ada/m", 404, None),
         ("/api/models?sort=colour", 400, None),
-        ("/ada/m/resolve/main/..%2F..%2Fhub.sqlite", 400, None),
-        ("/ada/m/resolve/main/%00", 400, None),
+        ("/ada/m/resolve/main/..%2F..%2Fhub.sqlite", 422, None),
+        ("/ada/m/resolve/main/%00", 422, None),
         ("/ada/m/resolve/main/%FF", 400, None),
     ],
 )
@@ -222,7 +224,7 @@ def test_a_path_stays_inside_the_repository(ada, path, key):
     head = ada.ask("GET", "/api/models/ada/m").json["sha"]
     got = ada.commit("ada/m", {"key": key, "value": value})
     # "a/.." as a folder to delete loses its slash; whatever the reason, it is refused and nothing happens
-    assert got.status == 400, got.body
+    assert got.status == 422, got.body
     assert ada.ask("GET", "/api/models/ada/m").json["sha"] == head
 
 
@@ -301,13 +303,16 @@ def test_another_host_name_is_refused(ada):
     assert ada.ask("GET", "/api/models", Host="evil.example").status == 400
 
 
-def test_every_answer_has_an_id(ada):
+def test_every_answer_has_an_id(ada, hub):
     for path in ("/api/models", "/api/nothing/here", WEIGHTS, "/", "/ada/m/resolve/main/none.txt"):
         ids = [ada.ask(method, path).headers["X-Request-Id"] for method in ("GET", "HEAD")]
         assert len(set(ids)) == 2 and all(ids), path
     assert ada.ask("GET", "/api/models", Host="evil.example").headers["X-Request-Id"]
     assert ada.ask("GET", "/api/models", X_Request_Id="Root=1-ab;2").headers["X-Request-Id"] == "Root=1-ab;2"
     assert ada.ask("GET", "/api/models", X_Request_Id="x" * 200).headers["X-Request-Id"] != "x" * 200
+    with pytest.raises(RepositoryNotFoundError) as caught:  # what the client shows is what it sent
+        HfApi(hub.endpoint, token=ada.token).model_info("ada/never")
+    assert caught.value.request_id == caught.value.response.request.headers["X-Amzn-Trace-Id"]
 
 
 def test_header_and_body_say_the_same(ada, ben):

@@ -16,28 +16,29 @@ from labs_utils.hub_server.names import KINDS
 _MOST = 1000  # items of a collection, and collections of an owner
 
 
-def _slug(row: sqlite3.Row) -> str:
+def slug(row: sqlite3.Row) -> str:
     """`owner/title-id`: a new title changes it, and the id at its end still leads here."""
     words = re.sub(r"[^a-z0-9]+", "-", row["title"].lower()).strip("-")[:60]
     return f"{row['owner']}/{words}-{row['id']}"
 
 
-def _find(call: Call) -> sqlite3.Row:
+def find(call: Call) -> sqlite3.Row:
     """The collection in the address, if the caller may see it."""
     number = call.part("slug").rpartition("-")[2]
     row = call.db.execute("SELECT * FROM collections WHERE id = ?", (number,)).fetchone()
-    if row is None or row["owner"].lower() != call.part("owner").lower() or not _may_see(row, call.caller):
+    if row is None or row["owner"].lower() != call.part("owner").lower() or not may_see(row, call.caller):
         raise HubError(404 if call.caller else 401, "Collection not found")
     return row
 
 
-def _may_see(row: sqlite3.Row, caller: auth.Caller | None) -> bool:
+def may_see(row: sqlite3.Row, caller: auth.Caller | None) -> bool:
+    """Whether a collection exists for this caller."""
     return not row["private"] or (caller is not None and repos.owns(row, caller))
 
 
 def _mine(call: Call) -> sqlite3.Row:
     """The collection in the address; raise unless the caller may change it."""
-    row = _find(call)
+    row = find(call)
     repos.check_write_token(call.caller)
     if not repos.owns(row, call.caller):
         raise HubError(403, f"This collection is {row['owner']}'s")
@@ -46,21 +47,21 @@ def _mine(call: Call) -> sqlite3.Row:
 
 def _shown(call: Call, row: sqlite3.Row) -> dict:
     return {
-        "slug": _slug(row), "title": row["title"], "description": row["description"] or None,
+        "slug": slug(row), "title": row["title"], "description": row["description"] or None,
         "owner": {"name": row["owner"], "fullname": row["owner"], "avatarUrl": "", "type": "user"},
-        "items": _items(call, row), "lastUpdated": milliseconds(row["updated"]), "position": 0,
+        "items": items(call, row), "lastUpdated": milliseconds(row["updated"]), "position": 0,
         "private": bool(row["private"]), "theme": row["theme"], "upvotes": 0,
     }  # fmt: skip
 
 
-def _items(call: Call, row: sqlite3.Row) -> list[dict]:
+def items(call: Call, row: sqlite3.Row) -> list[dict]:
     """What is in a collection, without the repositories that the caller may not see."""
     found: list[dict] = []
     question = "SELECT * FROM collected WHERE collection = ? ORDER BY position, id"
     for item in call.db.execute(question, (row["id"],)).fetchall():
         if item["kind"] == "collection":
             other = call.db.execute("SELECT * FROM collections WHERE id = ?", (item["target"],)).fetchone()
-            name = _slug(other) if other and _may_see(other, call.caller) else None
+            name = slug(other) if other and may_see(other, call.caller) else None
             shown = {"id": item["target"], "slug": name}
         else:
             repo = call.db.execute("SELECT * FROM repos WHERE id = ?", (item["target"],)).fetchone()
@@ -81,7 +82,7 @@ def listing(call: Call) -> Response:
     owners, wanted = call.request.query_params.getlist("owner"), call.request.query_params.getlist("item")
     found = []
     for row in call.db.execute("SELECT * FROM collections ORDER BY updated DESC").fetchall():
-        if _may_see(row, call.caller) and (not owners or row["owner"] in owners):
+        if may_see(row, call.caller) and (not owners or row["owner"] in owners):
             shown = _shown(call, row)
             names = {f"{one['type']}s/{one['id']}" for one in shown["items"]}
             if not wanted or names & set(wanted):
@@ -95,7 +96,7 @@ def read(call: Call) -> Response:
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.get_collection
     """
-    return JSONResponse(_shown(call, _find(call)))
+    return JSONResponse(_shown(call, find(call)))
 
 
 def create(call: Call) -> Response:
@@ -128,7 +129,7 @@ def update(call: Call) -> Response:
     words = (title, call.text("description", row["description"])[:2000], call.text("theme", row["theme"])[:20])
     change = "UPDATE collections SET title = ?, description = ?, theme = ?, private = ?, updated = ? WHERE id = ?"
     call.db.execute(change, (*words, private, auth.now(), row["id"]))
-    return JSONResponse({"success": True, "data": _shown(call, _find(call))})
+    return JSONResponse({"success": True, "data": _shown(call, find(call))})
 
 
 def delete(call: Call) -> Response:
@@ -166,7 +167,7 @@ def _target(call: Call, kind: str, name: str) -> str:
     if kind != "collection":
         return str(repos.find(call.db, kind, owner, rest, call.caller)["id"])
     row = call.db.execute("SELECT * FROM collections WHERE id = ?", (rest.rpartition("-")[2],)).fetchone()
-    if row is None or not _may_see(row, call.caller):
+    if row is None or not may_see(row, call.caller):
         raise HubError(404, "Collection not found")
     return row["id"]
 

@@ -27,12 +27,13 @@ def tree(call: Call) -> Response:
 
     Client: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api#huggingface_hub.HfApi.list_repo_tree
     """
-    files, path = call.files, call.path
+    path = call.path
     prefix = f"{path}/" if path else ""
-    inside = {name: entry for name, entry in files.items() if name.startswith(prefix)}
+    asked = f"{call.path_as_asked}/" if path else ""  # `hf://` compares names letter by letter with what it asked for
+    inside = {asked + name[len(prefix) :]: entry for name, entry in call.files.items() if name.startswith(prefix)}
     if path and not inside:
         raise entry_not_found(path, call.commit)
-    shown = _listed(inside, prefix, call.flag("recursive"))
+    shown = _listed(inside, asked, call.flag("recursive"))
     expand = call.flag("expand")
     most = 50 if expand else 1000
     page, headers = next_page(call, shown, call.number("limit", most, most) or most, call.number("cursor", 0, 10**9))
