@@ -123,7 +123,7 @@ _COMMANDS = {
     "hub": _hub,
     "class": _class,
     "hand-in": _class,
-    "update-notebooks": _class,
+    "update": _class,
 }
 
 if __name__ == "__main__":

@@ -68,15 +68,17 @@ def fences(tested: str, installed: dict[str, str]) -> str:
         tested: the lines of constraints.txt, `name==version`.
         installed: what is here, a version for each normalised name.
 
+    A local version such as +cu130 is left out: pip takes none beside <=, and counts 2.14.0+cu130 as 2.14.0.
+
     >>> fences("torch==2.13.0\\npandas==3.1.1", {"torch": "2.14.0+cu130", "pandas": "2.2.3"})
-    'torch<=2.14.0+cu130\\npandas<=3.1.1'
+    'torch<=2.14.0\\npandas<=3.1.1'
     """
     from packaging.version import Version
 
     lines = []
     for name, version in re.findall(r"^([\w.-]+)==(\S+)$", tested, re.MULTILINE):
-        highest = max(version, installed.get(_normal(name), version), key=Version)
-        lines.append(f"{name}<={highest}")
+        highest = max(Version(version), Version(installed.get(_normal(name), version)))
+        lines.append(f"{name}<={highest.public}")
     return "\n".join(lines)
 
 

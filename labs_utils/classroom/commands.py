@@ -1,10 +1,11 @@
-"""What `labs class …`, `labs hand-in` and `labs update-notebooks` do."""
+"""What `labs class …`, `labs hand-in` and `labs update` do."""
 
 import argparse
 from pathlib import Path
 
 from labs_utils.classroom import course
 from labs_utils.errors import WorkbookError
+from labs_utils.paths import ROOT
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -46,8 +47,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     hand_in = commands.add_parser("hand-in", help="hand in a notebook to your teacher")
     hand_in.add_argument("notebook", type=Path)
     hand_in.add_argument("--share-hints", action="store_true", help="tell how many hints you saw")
-    update = commands.add_parser("update-notebooks", help="bring your notebooks up to a corrected hand-out")
-    update.add_argument("folder", type=Path, help="the hand-out that you work in")
+    update = commands.add_parser("update", help="bring the hand-out that you work in up to a corrected one")
     update.add_argument("new", type=Path, help="the corrected one, a zip or a folder")
 
 
@@ -67,10 +67,10 @@ def run(chosen: argparse.Namespace) -> None:
         from labs_utils.classroom.hand_in import hand_in
 
         print(hand_in(notebook=chosen.notebook, share_hints=chosen.share_hints))
-    elif chosen.command == "update-notebooks":
-        from labs_utils.classroom.handout import update
+    elif chosen.command == "update":
+        from labs_utils.classroom.updating import update
 
-        print("\n".join(update(chosen.folder, chosen.new)))
+        print("\n".join(update(ROOT, chosen.new)))
     elif chosen.action == "new":
         _new(chosen)
     else:

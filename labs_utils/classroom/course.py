@@ -360,7 +360,7 @@ def status(course: Course) -> str:
     results = {key: _result(course, one) for key, one in counted.items()}
     now = datetime.now(UTC)
     head = (
-        f"{course.title}: {len(course.students)} students, {len(course.chapters())} chapters. Times in {course.zone}."
+        f"{course.title}: students: {len(course.students)}; chapters: {len(course.chapters())}; times in {course.zone}."
     )
     body = [head, "", *_by_chapter(course, counted, results), "", *_by_student(course, counted, results)]
     looks = [*_past(course, counted, now), *_strangers(course)]

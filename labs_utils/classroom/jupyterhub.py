@@ -80,8 +80,8 @@ def serve(course: "Course", host: str = "127.0.0.1", port: int = 8000) -> None:
     """Run JupyterHub for the class in this process until Ctrl-C. Prints where it is, and where the passwords are.
 
     Raises:
-        WorkbookError: something is missing (the extra, bubblewrap, students, the hand-out), the class is served already,
-            or the port is taken.
+        WorkbookError: something is missing (the extra, bubblewrap, students, the hand-out), the class is served
+            already, or the port is taken.
     """
     check(course, host, port)
     config = write_config(course)

@@ -52,7 +52,7 @@ def reissue(mine: bytes, new: bytes, base: bytes | None) -> tuple[bytes, list[st
     ...     cells = [{"cell_type": "code", "id": f"c04-00{n}", "source": text} for n, text in enumerate(sources)]
     ...     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
     >>> merged, notes = reissue(notebook("x = 1", "mine"), notebook("x = 2"), notebook("x = 1"))
-    >>> [cell["source"] for cell in json.loads(merged)["cells"]], notes
+    >>> ["".join(cell["source"]) for cell in json.loads(merged)["cells"]], notes
     (['x = 2', 'mine'], [])
     """
     own, given = _cells(mine), _cells(new)

@@ -39,8 +39,14 @@ def hint_lines(number: str) -> list[str]:
     step = records.next_hint(number, len(found.hints))
     lines = [f"Hint {step + 1} of {len(found.hints)} for {number} {found.title}: {found.hints[step]}"]
     if step + 1 == len(found.hints):
-        lines.append(f"That was the last hint. The solution is in solutions/{chapter(chapter_of(number)).stem}.ipynb.")
+        lines.append(f"That was the last hint.{_where_solved(chapter_of(number))}")
     return lines
+
+
+def _where_solved(number: str) -> str:
+    """Where the chapter's solved notebook is; "" in what a class is handed out, which has none."""
+    name = f"solutions/{chapter(number).stem}.ipynb"
+    return f" The solution is in {name}." if (ROOT / name).exists() else ""
 
 
 def next_steps(number: str) -> list[tuple[str, str]]:

@@ -355,7 +355,7 @@ def test_status_counts_what_was_handed_in_late_graded_and_earned(course):
     save_problems(course, [{"original": "x\x1b[2J.pdf", "sentence": "It is no notebook.", "time": ""}])
     lines = classes.status(course).splitlines()
     assert lines == [
-        "Class “5b”: 3 students, 2 chapters. Times in Asia/Shanghai.",
+        "Class “5b”: students: 3; chapters: 2; times in Asia/Shanghai.",
         "",
         "chapter                deadline          handed in  late  graded",
         "04 Tokenizers          2026-01-01 20:00  2 of 3     1     2",

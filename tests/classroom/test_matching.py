@@ -85,7 +85,7 @@ def without(cells: list[Cell]) -> list[Cell]:
 def test_without_its_id_an_answer_is_found_by_its_name(change):
     found = merged(change(submitted(("a-4", FIRST), ("a-7", SECOND))))
     assert found.sources == BOTH
-    assert [note for note in found.notes if "found by its name" in note and "4.1" in note]
+    assert [note for note in found.notes if "Found by the name" in note and "4.1" in note and "4.2" in note]
     assert [step.source for step in found.steps if step.answers] == [FIRST, SECOND]
 
 
