@@ -70,12 +70,12 @@ bench-models: .venv/.test
 
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing the workbook and its tests into .venv; the first time this takes a few minutes."
-	$(PIP) $(CONSTRAINTS) -e '.[test,docs,inference]'
+	$(PIP) $(CONSTRAINTS) -e '.[test,docs,inference,classroom]'
 	@touch $@ .venv/.lab
 
 # The exact versions that were tested: what a fresh install without constraints brings.
 constraints:
-	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) torch==2.13.0 && $(PIP) -e '.[test,docs,inference]'
+	rm -rf .venv && $(PYTHON) -m venv .venv && $(PIP) torch==2.13.0 && $(PIP) -e '.[test,docs,inference,classroom]'
 	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' | grep -vE '^(pip|setuptools|transformers-workbook)==' > constraints.txt
 
 clean:

@@ -12,7 +12,7 @@ from packaging.version import Version
 from labs_utils.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = [line for name in ("test", "docs", "inference") for line in PROJECT["optional-dependencies"][name]]
+EXTRAS = [line for name in ("test", "docs", "inference", "classroom") for line in PROJECT["optional-dependencies"][name]]
 REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS]]
 CONSTRAINTS = {
     name.lower().replace("_", "-"): Version(version)

@@ -174,7 +174,7 @@ class _Run:
         step = self.merged.steps[place]
         if not step.number:
             try:
-                    # The chapter's own cells load libraries and models, which can take long on a busy machine.
+                # The chapter's own cells load libraries and models, which can take long on a busy machine.
                 error = process.request(CELL if step.is_own else CHAPTER, "run", step.source)
             except Exception as raised:
                 error = describe_error(raised)
@@ -243,7 +243,7 @@ def _judged(waiting: list[Submission], sandboxed: bool) -> Iterator[tuple[Submis
     running: dict[Connection, tuple[Submission, Any, float]] = {}
     try:
         while left or running:
-            while left and len(running) < (os.cpu_count() or 1):
+            while left and len(running) < _cores():
                 one = left.pop()
                 mine, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_judge_file, args=(theirs, one, sandboxed, (CELL, CHAPTER)))
@@ -258,6 +258,11 @@ def _judged(waiting: list[Submission], sandboxed: bool) -> Iterator[tuple[Submis
     finally:
         for _, process, _ in running.values():
             process.kill()
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _received(mine: Connection, process: Any, own: Chapter) -> dict[str, Any]:

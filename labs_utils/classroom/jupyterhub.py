@@ -20,21 +20,8 @@ What the walls keep, and what they leave open (the threat model):
   disk. Where systemd runs, `systemd-run --user --scope -p MemoryMax=12G labs class serve FOLDER` bounds all.
 - Whoever reads the network reads passwords, unless a web server with a certificate stands in front.
 
-What it takes, in MiB of memory (PSS from `/proc/*/smaps_rollup`: a page that n processes share counts 1/n for each; the
-mean of three students who were logged in at once, on Linux, Python 3.11, JupyterHub 6.1.1):
-
-| JupyterHub | 111 |
-| --- | --- |
-| its proxy | 20 |
-| the class's Hub | 26 |
-| what stops idle servers | 18 |
-| a student's server | 112 |
-| and its kernel: idle | 36 |
-| and its kernel: with the chapter begun (torch and transformers imported) | 202 |
-| and its kernel: with the encoder loaded | 342 |
-
-Extrapolated, thirty students need 4.5 GiB while their kernels are idle, and 13.5 GiB when each has loaded the encoder.
-Idle kernels are stopped after an hour.
+What it takes is measured by `python -m benchmarks jupyterhub`, in benchmarks/RESULTS.md. Idle kernels are stopped after
+an hour.
 """
 
 import importlib.util

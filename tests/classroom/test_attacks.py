@@ -192,7 +192,7 @@ TABLE = {
     ),
     "results too large": Row(
         {
-            "4.1": "return [0] * 10**8",
+            "4.1": "return [0] * 10**7",
             "4.2": "return ['x' * 10**8]",
             "4.3": "return bpe(*given)",
             "4.4": "deep = []\nfor _ in range(10**5): deep = [deep]\nreturn deep",

