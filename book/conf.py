@@ -7,11 +7,13 @@ import textwrap
 from pathlib import Path
 
 import jieba
+from docutils import nodes
 from sphinx.search.zh import SearchChinese
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 jieba.setLogLevel(logging.WARNING)
+sys.modules.setdefault("rfc3987_syntax", None)  # as in __main__.py
 
 project = "The Transformers Workbook"
 author = copyright = ""
@@ -20,13 +22,15 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 if tags.has("mathjax"):  # noqa: F821  Sphinx gives it
     extensions.append("sphinx.ext.mathjax")
     mathjax_path = "mathjax.js"
+else:
+    html_math_renderer = "source"  # Sphinx's own would load MathJax from a server
 
 # The notebooks come with what they showed. A widget has its HTML in the same bundle; no script of a widget is loaded.
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 0)]
-myst_enable_extensions = ["deflist", "dollarmath", "colon_fence"]
+myst_enable_extensions = ["attrs_block", "deflist", "dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"
@@ -47,7 +51,7 @@ html_show_search_summary = False  # it would fetch pages, which a site on a memo
 html_copy_source = False
 html_use_index = False
 html_theme_options = {
-    "home_page_in_toc": True,
+    "home_page_in_toc": False,
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
@@ -74,11 +78,21 @@ def fenced(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = text.splitlines()
 
 
+def formula(translator, node) -> None:
+    """A formula as it is written in TeX: for a site without MathJax."""
+    tag = "code" if node.tagname == "math" else "pre"
+    translator.body.append(f'<{tag} class="formula">{translator.encode(node.astext())}</{tag}>')
+    raise nodes.SkipNode
+
+
 def setup(app) -> None:
     from sphinx.search import languages
+
+    app.add_html_math_renderer("source", (formula, None), (formula, None))
 
     languages["zh"] = Search
     app.connect("autodoc-process-docstring", fenced, priority=400)
 
 
 html_search_language = "zh"
+html_search_options = {"dict": ""}  # jieba has its own dictionary, and keeps it ready; Sphinx would read it in anew

@@ -5,13 +5,14 @@ Nothing is written twice: text, code and hints come from the chapter's folder ea
 
 import base64
 import hashlib
+import itertools
 import re
+import sys
 from html import escape
 from pathlib import Path
 
-from book.execution import code_cells
 from labs_utils.authoring.addresses import Addresses, links
-from labs_utils.authoring.notebooks import convert, headed, solved_cell, student_cell
+from labs_utils.authoring.notebooks import headed, solved_cell, student_cell
 from labs_utils.chapters import Chapter, chapters
 from labs_utils.exercises import quiz
 from labs_utils.paths import ROOT, home
@@ -20,11 +21,16 @@ from labs_utils.storage import replace_file
 _EXERCISE = re.compile(r"^### Exercise (\d+\.\d+)$", re.MULTILINE)
 _PICTURE = re.compile(r'src="data:image/png;base64,([^"]*)"')
 _CELL_LINK = re.compile(r'<a href="#cell-id=[^"]*">(.*?)</a>')  # JupyterLab's way to a cell
+# What lessons say of pages on which no widget answers. Here bars are drawn, and sliders have twins that answer.
 _SENTENCES = (
-    r"On a static page the \w+ (?:does not|don't) answer; open the notebook\.",
-    r"A page without a kernel shows the state in which the notebook was saved\.",
+    r"On a static page the (?:sliders?|controls) (?:(?:does not|don't) answer; open the notebook\."
+    r"|are blank; the last table above is what they begin with\.)",
+    r"A page without a kernel shows the (?:state in which the notebook was saved|last one)\.",
+    r"The slider needs a running kernel\. Here are four of its positions, for a page without one\.",
+    r"The bar moves in a notebook; a static page leaves it out\.",
+    r"On a static page the widgets are blank; (?=`print` shows a bar)",
 )
-_NO_ANSWER = re.compile("|".join(rf"\({one}\)\s*|{one}\s*" for one in _SENTENCES).replace(" ", r"\s+"))
+_UNTRUE = re.compile("|".join([rf"\({one}\)\s*|{one}\s*" for one in _SENTENCES]).replace(" ", r"\s+"))
 
 
 def page(chapter: Chapter, outputs: list[list[dict]] | None, addresses: Addresses, pictures: Path) -> str:
@@ -35,11 +41,12 @@ def page(chapter: Chapter, outputs: list[list[dict]] | None, addresses: Addresse
     import jupytext
     import nbformat
 
-    sources = code_cells(convert(chapter)[1])
-    shown = iter(outputs if outputs is not None else [[] for _ in sources])
+    shown = iter(outputs) if outputs is not None else itertools.repeat([])
     exercises, cells, number = chapter.table("exercises"), [], ""
     for index, cell in enumerate(jupytext.reads(chapter.lesson.read_text(encoding="utf-8"), fmt="py:percent").cells):
         tags = cell.metadata.get("tags", [])
+        if "instructor" in tags:
+            continue
         if cell.cell_type != "code":
             number = (_EXERCISE.findall(cell.source) or [number])[-1]
             text = headed(cell.source, exercises)
@@ -94,10 +101,10 @@ def _here(chapter: Chapter) -> str:
 
 
 def _for_pages(text: str) -> str:
-    """Links to a chapter's notebook lead to its page; no numbers of topics; widgets have twins here, and do answer."""
+    """Links to a chapter's notebook lead to its page; no numbers of topics; only what is so of pages."""
     text = re.sub(r"^<!-- T\d+.*?-->\n?", "", text, flags=re.MULTILINE)
     text = re.sub(r"\]\((?:\.\./notebooks/)?(\d\d_\w+)\.ipynb\)", r"](\1.ipynb)", text)
-    return _NO_ANSWER.sub("", text)
+    return _UNTRUE.sub("", text)
 
 
 def _hints(hints: list[str]) -> str:
@@ -150,7 +157,8 @@ def _filed(encoded: str, pictures: Path) -> str:
 def _nowhere(text) -> str:
     """The text without paths of the machine that ran it."""
     text = "".join(text)
-    for folder, name in ((str(ROOT), "~/workbook"), (str(home()), "~/labs"), (str(Path.home()), "~")):
+    own = [(sys.prefix, "~/workbook/.venv")] if sys.prefix != sys.base_prefix else []
+    for folder, name in [*own, (str(ROOT), "~/workbook"), (str(home()), "~/labs"), (str(Path.home()), "~")]:
         text = text.replace(folder, name) if len(folder) > 1 else text
     if "/labs-home-" not in text:  # a search from each of the millions of characters of a figure would take minutes
         return text

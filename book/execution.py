@@ -26,7 +26,8 @@ KEPT = BUILD / "executed"
 SOLVED = ROOT / "solutions"
 KERNEL = Path(__file__).with_name("kernel.py")
 SECONDS_A_CELL = 300
-# What a kernel of the pages gets: no progress bars, and a start-up file that gives pictures a text and widgets a twin.
+# What a kernel of the pages gets: no progress bars of libraries, and a start-up file that lets the cells' own bars
+# stand as they ended, and gives pictures a text and widgets a twin.
 ENVIRONMENT = {
     "PYTHONSTARTUP": str(KERNEL),
     "TQDM_DISABLE": "1",
@@ -68,7 +69,8 @@ def _surroundings() -> list[str]:
         for path in sorted((ROOT / "labs_utils").rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts and "authoring" not in path.parts
     ]
-    files = [*helpers, ROOT / "data" / "catalog.toml", KERNEL, KERNEL.with_name("twins.py")]
+    kernels = [KERNEL, KERNEL.with_name("twins.py"), KERNEL.with_name("bars.py")]
+    files = [*helpers, ROOT / "data" / "catalog.toml", *kernels]
     texts = [f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = sorted(re.match(r"[\w.-]+", line)[0] for line in project["dependencies"])

@@ -46,13 +46,16 @@ def build(only: list[str] = ()) -> Path:
     unknown = set(only) - set(chapters())
     if unknown:
         raise WorkbookError(f"There is no chapter {sorted(unknown)}; there are {', '.join(chapters())}.")
-    shown = {one.stem: _shown(one, number in only or not only) for number, one in chapters().items()}
-    return render(shown, _figure(), SITE)
+    notebooks = {one.stem: convert(one) for one in chapters().values()}
+    shown = {
+        one.stem: _shown(one, notebooks[one.stem][1], number in only or not only) for number, one in chapters().items()
+    }
+    return render(shown, notebooks, _figure(), SITE)
 
 
-def _shown(chapter: Chapter, wanted: bool) -> list[list[dict]] | None:
-    """What the chapter's cells showed: as recorded, or, if it is wanted, as a run shows it now."""
-    cells = execution.code_cells(convert(chapter)[1])
+def _shown(chapter: Chapter, solved: str, wanted: bool) -> list[list[dict]] | None:
+    """What the cells of the solved notebook showed: as recorded, or, if it is wanted, as a run shows it now."""
+    cells = execution.code_cells(solved)
     under = execution.key_of(chapter, cells)
     found = execution.kept(chapter.stem, under)
     if found is None and wanted:
@@ -70,13 +73,18 @@ def _figure() -> str:
     return "".join(outputs[-1][-1]["data"]["text/html"])
 
 
-def render(shown: dict[str, list[list[dict]] | None], figure: str, site: Path) -> Path:
-    """Render the chapters whose outputs are given, check the result, and put it in the place of `site`."""
+def render(
+    shown: dict[str, list[list[dict]] | None], notebooks: dict[str, tuple[str, str]], figure: str, site: Path
+) -> Path:
+    """Render the chapters whose outputs are given, check the result, and put it in the place of `site`.
+
+    `notebooks` are each chapter's two notebooks, the student's and the solved one, which a page offers to download.
+    """
     work = site.parent
     sources, extra, output = work / "source", work / "extra", work / "rendered"
     began = time.monotonic()
     mathjax = vendored(work / "vendor", *MATHJAX)
-    _write_sources(shown, figure, sources, extra)
+    _write_sources(shown, notebooks, figure, sources, extra)
     _sphinx(sources, extra, output, mathjax)
     faults = checks.faults(output)
     if faults:
@@ -117,7 +125,7 @@ def vendored(folder: Path, package: str, member: str, sha512: str) -> Path | Non
     return path
 
 
-def _write_sources(shown: dict, figure: str, sources: Path, extra: Path) -> None:
+def _write_sources(shown: dict, notebooks: dict, figure: str, sources: Path, extra: Path) -> None:
     """Write what Sphinx reads. A file whose text is as before stays untouched: only what changed is rendered."""
     known = addresses()
     written = {path.name: path.read_text(encoding="utf-8") for path in (HERE / "pages").glob("*.md")}
@@ -125,7 +133,7 @@ def _write_sources(shown: dict, figure: str, sources: Path, extra: Path) -> None
     for stem, outputs in shown.items():
         chapter = chapters()[stem[:2]]
         written[f"{stem}.ipynb"] = editions.page(chapter, outputs, known, extra / "pictures")
-        for edition, text in zip(("notebooks", "solutions"), convert(chapter), strict=True):
+        for edition, text in zip(("notebooks", "solutions"), notebooks[stem], strict=True):
             _put(extra / edition / f"{stem}.ipynb", text)
     written |= {"words.md": pages.glossary(), "changes.md": pages.changes(), "functions.md": pages.functions()}
     written |= {"licence.md": pages.licence()} | {f"{name}.md": text for name, text in pages.cards().items()}

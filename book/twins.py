@@ -19,7 +19,7 @@ def install(shell) -> None:
     from IPython.core import pylabtools
     from ipywidgets import Output, Widget
 
-    from labs_utils.views import generation_controls
+    from labs_utils.views import beam_tree, generation_controls
 
     choose = pylabtools.select_figure_formats
 
@@ -33,6 +33,7 @@ def install(shell) -> None:
     Widget._repr_mimebundle_ = lambda self, **keywords: _with_twin(bundle(self, **keywords), self)
     Output.__enter__, Output.__exit__ = _enter, _leave
     generation_controls.show = _show_next_token
+    beam_tree.BeamTree._ipython_display_ = _show_beam_tree
 
 
 def described(figure) -> str:
@@ -49,8 +50,8 @@ def described(figure) -> str:
 
 
 def _with_twin(data, widget):
-    if data and "application/vnd.jupyter.widget-view+json" in data:
-        data["text/html"] = twin(widget)
+    if data and "application/vnd.jupyter.widget-view+json" in data and (html := twin(widget)):
+        data["text/html"] = html
     return data
 
 
@@ -65,6 +66,18 @@ def _show_next_token(shown) -> None:
     controls.picture = SimpleNamespace(update=lambda data, raw: setattr(picture, "value", data["text/html"]))
     tree = VBox([*controls.sliders.values(), picture])
     display({"text/html": twin(tree), "text/plain": repr(shown)}, raw=True)
+
+
+def _show_beam_tree(shown) -> None:
+    """In place of the slider of `lab.beam_tree`, which redraws a picture that stands beside it: both in one tree."""
+    from IPython.display import display
+    from ipywidgets import HTML, VBox
+
+    from labs_utils.views.beam_tree import _slider
+
+    picture = HTML(shown._repr_html_())
+    shown._picture = SimpleNamespace(update=lambda data, raw: setattr(picture, "value", data["text/html"]))
+    display({"text/html": twin(VBox([_slider(shown), picture])), "text/plain": repr(shown)}, raw=True)
 
 
 def _enter(self):
@@ -82,14 +95,18 @@ def _leave(self, kind, error, trace):
 
 
 def twin(widget) -> str:
-    """The HTML of a tree of widgets: its texts and values, and what it shows in each state that was tried."""
+    """The HTML of a tree of widgets: its texts and values, and what it shows in each state that was tried.
+
+    Empty where there is nothing to show, such as a slider by itself.
+    """
     leaves = _leaves(widget)
     controls = [leaf for leaf in leaves if _values(leaf, 2)]
     states = dict(_states(leaves, controls))
     start = tuple(_values(one, _count(controls)).index(one.value) for one in controls)
     first = states[start]
     if len(set(states.values())) == 1:
-        return f'<div class="twin">{_fields(leaves)}{first}</div>'
+        still = _fields(leaves) + first
+        return still and f'<div class="twin">{still}</div>'
     rows = "".join(_row(one, _values(one, _count(controls)), at) for one, at in zip(controls, start, strict=True))
     parts = "".join(
         f'<div class="twin-state" data-at="{_place(at)}"{"" if at == start else " hidden"}>{html}</div>'

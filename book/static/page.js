@@ -57,6 +57,27 @@ function makeScrollable() {
   }
 }
 
+// What was printed in columns keeps them, and scrolls where it must. Sentences wrap, and lines that no window has room for.
+function wrapProse() {
+  for (const cell of document.querySelectorAll(".shown table.dataframe td")) {
+    cell.classList.toggle("sentence", cell.textContent.length > 24); // beside others it would be one word wide
+  }
+  for (const printed of document.querySelectorAll(".cell_output .highlight pre")) {
+    const lines = printed.textContent.split("\n");
+    const inColumns = lines.some((line) => /\S( {2,}|\t| \| )\S/.test(line)) && lines.every((line) => line.length <= 100);
+    printed.classList.toggle("prose", !inColumns);
+  }
+}
+
+// In a narrow window a table of three columns becomes a list (page.css): each cell then says what its column is.
+function labelCells() {
+  for (const table of document.querySelectorAll(".pst-scrollable-table-container > table")) {
+    const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+    table.classList.toggle("stacks", names.length === 3);
+    for (const cell of table.querySelectorAll("tbody td")) cell.dataset.column = names[cell.cellIndex] ?? "";
+  }
+}
+
 // Names that the themes leave out, or give beside a text that says something else.
 function nameControls() {
   for (const fold of document.querySelectorAll('summary[aria-label="Toggle hidden content"], .search-button-field')) {
@@ -70,6 +91,8 @@ function nameControls() {
 
 function start() {
   nameControls();
+  labelCells();
+  wrapProse();
   startTwins();
   startQuiz();
   makeScrollable();

@@ -1,5 +1,6 @@
 """What a check says about an answer: its status, and a sentence for the learner."""
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -32,10 +33,17 @@ class Verdict:
 
 
 def inline(text: str) -> str:
-    """Escape for HTML; `code` between backticks becomes <code>.
+    """Escape for HTML; Markdown's `code`, *emphasis* and **strong** become elements.
 
-    >>> inline("a < b is `True`")
-    'a &lt; b is <code>True</code>'
+    >>> inline("a < b is `2 * x * y`, *not* **c**")
+    'a &lt; b is <code>2 * x * y</code>, <em>not</em> <strong>c</strong>'
     """
     pieces = escape(text, quote=False).split("`")
-    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+    return "".join(f"<code>{piece}</code>" if index % 2 else _stressed(piece) for index, piece in enumerate(pieces))
+
+
+def _stressed(text: str) -> str:
+    for mark, name in (("**", "strong"), ("*", "em")):
+        star = re.escape(mark)
+        text = re.sub(rf"(?<![\w*]){star}(?=[^\s*])([^*]+?)(?<=\S){star}(?![\w*])", rf"<{name}>\1</{name}>", text)
+    return text

@@ -25,7 +25,7 @@ def renders(tmp_path, monkeypatch):
             (output / "index.html").write_text(html)
 
         monkeypatch.setattr(site, "_sphinx", sphinx)
-        return site.render({}, "", tmp_path / "html")
+        return site.render({}, {}, "", tmp_path / "html")
 
     return render
 
@@ -54,6 +54,7 @@ def test_a_chapter_that_fails_stops_the_build_before_it_renders(monkeypatch, ren
     def run(*_):
         raise WorkbookError("04_tokenizers: code cell 3 of 9 failed.")
 
+    monkeypatch.setattr(site, "convert", lambda chapter: ("", '{"cells": []}'))  # to make all notebooks takes seconds
     monkeypatch.setattr(site.execution, "kept", lambda *_: None)
     monkeypatch.setattr(site.execution, "run", run)
     monkeypatch.setattr(site, "render", lambda *_: pytest.fail("rendered"))
@@ -65,6 +66,17 @@ def test_without_npm_a_package_is_left_out_with_a_sentence(tmp_path, monkeypatch
     monkeypatch.setattr(site.shutil, "which", lambda name: None)
     assert site.vendored(tmp_path, "mathjax@3.2.2", "package/a.js", "x") is None
     assert "npm is not installed: mathjax@3.2.2 is left out." in capsys.readouterr().out
+
+
+def test_without_mathjax_a_formula_is_shown_as_it_is_written(tmp_path):
+    """Sphinx's own way would load MathJax from a server."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "source" / "index.md").write_text("# A page\n\nA share $1 < n$, and\n\n$$a + b$$\n")
+    site._sphinx(tmp_path / "source", tmp_path / "extra", tmp_path / "html", None)
+    html = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+    assert '<code class="formula">1 &lt; n</code>' in html and '<pre class="formula">a + b</pre>' in html
+    assert "://cdn" not in html
 
 
 @pytest.fixture

@@ -38,15 +38,15 @@ def test_a_changed_helper_changes_the_key(tmp_path, monkeypatch):
     for name in ("labs_utils/views.py", "labs_utils/authoring/notebooks.py", "data/catalog.toml"):
         (tmp_path / name).write_text("1")
     (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["numpy>=2"]\n')
-    for name in ("kernel.py", "twins.py"):
+    for name in ("kernel.py", "twins.py", "bars.py"):
         (tmp_path / name).write_text("1")
     monkeypatch.setattr(execution, "ROOT", tmp_path)
     monkeypatch.setattr(execution, "KERNEL", tmp_path / "kernel.py")
     keys = [execution.key([])]
-    for name in ("labs_utils/views.py", "data/catalog.toml", "twins.py"):
+    for name in ("labs_utils/views.py", "data/catalog.toml", "twins.py", "bars.py"):
         (tmp_path / name).write_text("2")
         keys.append(execution.key([]))
-    assert len(set(keys)) == 4
+    assert len(set(keys)) == 5
     (tmp_path / "labs_utils/authoring/notebooks.py").write_text("2")
     assert execution.key([]) == keys[-1], "how notebooks are made changes nothing that a cell shows"
 
@@ -111,25 +111,27 @@ shown = display("the first state", display_id=True)
 print("a", end=" ", flush=True)
 print("b")
 shown.update("the last state")
+from tqdm.auto import tqdm
+for _ in tqdm(range(2)):
+    pass
 """
 
 
-@pytest.mark.parametrize(("last", "recorded"), [("print('two')", True), ("1 / 0", False)])
-def test_the_tests_record_a_solved_notebook_that_passes(tmp_path, monkeypatch, last, recorded):
-    """The plugin of conftest.py, on a notebook of two cells and one for Colab."""
-    cells = [("import os", ["colab"]), ("import os; print(os.environ['TQDM_DISABLE'])", []), (LIVE, []), (last, [])]
-    notebook = {
-        "cells": [
-            {"cell_type": "code", "source": source, "metadata": {"tags": tags}, "outputs": [], "execution_count": None}
-            for source, tags in cells
-        ],
-        "metadata": {},
-        "nbformat": 4,
-        "nbformat_minor": 4,
-    }
+def write_notebook(path, cells: list[tuple[str, list[str]]]) -> None:
+    written = [
+        {"cell_type": "code", "source": source, "metadata": {"tags": tags}, "outputs": [], "execution_count": None}
+        for source, tags in cells
+    ]
+    path.write_text(json.dumps({"cells": written, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}))
+
+
+def test_the_tests_record_a_solved_notebook_that_passes_and_no_other(tmp_path, monkeypatch):
+    """The plugin of conftest.py: a notebook with a cell for Colab passes whole, another fails in its last cell."""
+    cells = [("import os", ["colab"]), ("import os; print(os.environ['TQDM_DISABLE'])", []), (LIVE, [])]
     monkeypatch.setattr(execution, "_surroundings", list)
     (tmp_path / "solutions").mkdir()
-    (tmp_path / "solutions" / "00_start_here.ipynb").write_text(json.dumps(notebook))
+    write_notebook(tmp_path / "solutions" / "00_start_here.ipynb", [*cells, ("print('two')", [])])
+    write_notebook(tmp_path / "solutions" / "01_architectures.ipynb", [("print('one')", []), ("1 / 0", [])])
     (tmp_path / "conftest.py").write_text(RECORDER)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
     environment = os.environ | {"PYTHONPATH": str(execution.ROOT)}
@@ -137,11 +139,10 @@ def test_the_tests_record_a_solved_notebook_that_passes(tmp_path, monkeypatch, l
     ran = subprocess.run(
         [*command, "-p", "no:randomly", str(tmp_path)], cwd=tmp_path, env=environment, text=True, capture_output=True
     )
-    path = tmp_path / "kept" / "00_start_here.json"
-    assert path.exists() == recorded, ran.stdout[-2000:]
-    if recorded:
-        record = json.loads(path.read_text())
-        assert record["key"] == execution.key_of(chapters()["00"], [source for source, _ in cells[1:]])
-        first, live, second = record["outputs"]
-        assert (first[0]["text"], second[0]["text"]) == ("1\n", "two\n")
-        assert live[0]["data"]["text/plain"] == "'the last state'" and live[1]["text"] == "a b\n" and len(live) == 2
+    assert [one.name for one in (tmp_path / "kept").iterdir()] == ["00_start_here.json"], ran.stdout[-2000:]
+    record = json.loads((tmp_path / "kept" / "00_start_here.json").read_text())
+    assert record["key"] == execution.key_of(chapters()["00"], [cells[1][0], LIVE, "print('two')"])
+    first, live, second = record["outputs"]
+    assert (first[0]["text"], second[0]["text"]) == ("1\n", "two\n")
+    assert live[0]["data"]["text/plain"] == "'the last state'" and live[1]["text"] == "a b\n"
+    assert 'max="2" value="2"' in live[2]["data"]["text/html"] and len(live) == 3, "the cell's own bar, as it ended"

@@ -121,8 +121,8 @@ def test_it_works_below_a_path_of_a_server(running):
 def results(page, query: str) -> list[str]:
     page.goto(f"{address('search.html')}?q={query}")
     page.wait_for_selector("#search-results .search-summary, #search-results p.search-summary", timeout=20_000)
-    page.wait_for_function("!document.querySelector('#search-results h2')?.textContent.includes('Searching')")
-    page.wait_for_timeout(700)  # results are appended one by one
+    # Results are appended one by one; after the last the heading changes.
+    page.wait_for_function("document.querySelector('#search-results h2')?.textContent.includes('Search Results')")
     return page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.getAttribute('href'))")
 
 
@@ -208,6 +208,27 @@ def test_formulas_are_drawn_from_the_site(wide):
     page.goto(address(name))
     page.wait_for_selector("mjx-container svg", state="attached")
     assert watch.outside == []
+
+
+def test_a_table_of_three_columns_is_a_list_in_a_narrow_window(running):
+    with offline_page(running, 390, 900) as (page, _):
+        page.goto(address("changes.html"))
+        table = page.locator("table.stacks").first
+        assert table.evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
+        label = "cell => getComputedStyle(cell, '::before').content"
+        assert table.locator("td").nth(1).evaluate(label) == '"today: "'
+
+
+def test_printed_sentences_wrap_and_columns_scroll(running):
+    with offline_page(running, 390, 900) as (page, _):
+        page.goto(address("04_tokenizers.html"))
+        printed = page.locator(".cell_output .highlight pre")
+        texts = printed.all_text_contents()
+        wider = printed.evaluate_all("all => all.map(one => one.scrollWidth > one.clientWidth + 1)")
+        sentences = [over for text, over in zip(texts, wider, strict=True) if text.startswith("ValueError: ")]
+        columns = [over for text, over in zip(texts, wider, strict=True) if text.startswith("longest_first  ")]
+        assert sentences and not any(sentences)
+        assert columns and all(columns)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -83,6 +83,27 @@ def test_buttons_are_not_pressed():
     assert not pressed and "as it is" in html and "data-start" not in html
 
 
+def test_a_slider_by_itself_leaves_no_empty_box():
+    assert twins.twin(ipywidgets.IntSlider(3, 0, 4)) == ""
+    assert "text/html" not in twins._with_twin({"application/vnd.jupyter.widget-view+json": {}}, ipywidgets.IntSlider())
+
+
+def test_a_beam_tree_has_its_slider_over_every_step(monkeypatch):
+    import IPython.display
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    import labs_utils as lab
+
+    model = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=30522, eos_token_id=102)).eval()
+    tree = lab.beam_tree(model, AutoTokenizer.from_pretrained(lab.checkpoint("encoder")), "Once upon", steps=3)
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda data, raw: shown.append(data))
+    twins._show_beam_tree(tree)
+    pictures = [part.partition(">")[2] for part in shown[0]["text/html"].split('<div class="twin-state"')[1:]]
+    assert len(set(pictures)) == 3 and all("<svg" in one for one in pictures)
+    assert visible(shown[0]["text/html"]) == ["2"] and tree.step == 3
+
+
 def test_a_picture_is_described_by_its_titles_and_axes():
     figure = matplotlib.figure.Figure()
     left, right = figure.subplots(1, 2)

@@ -113,6 +113,7 @@ async function start(page) {
   else await layerBytes(state.stack, state.layer);
   build(figure);
   listen(figure);
+  setTheme(figure); // once more: a window that changed while the page loaded was not heard
   draw(figure);
   if (view.needsAll) await unpackAll(figure, state.stack);
   figure.complete = true;
