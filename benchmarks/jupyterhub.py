@@ -22,7 +22,9 @@ import psutil
 import websocket
 
 from data.recipes.results import Row
-from labs_utils.classroom import course, handout, jupyterhub
+from labs_utils.classroom import course
+from labs_utils.classroom.handing import handout
+from labs_utils.classroom.serving import jupyterhub
 
 STUDENTS = 3
 CLASS = 30
@@ -141,7 +143,7 @@ def _after(process, address: str, token: str, names: list[str], kernels: list[st
 
 def _of_the_hub(process: psutil.Process) -> dict[str, float]:
     named = {
-        "classroom.proxy": "its proxy",
+        "classroom.serving.proxy": "its proxy",
         "labs_utils.cli": "the class's Hub",
         "idle_culler": "what stops idle servers",
     }

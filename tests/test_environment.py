@@ -12,7 +12,8 @@ from packaging.version import Version
 from labs_utils.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = [line for name in ("test", "docs", "inference", "classroom") for line in PROJECT["optional-dependencies"][name]]
+OPTIONAL = PROJECT["optional-dependencies"]
+EXTRAS = [line for name in ("test", "docs", "inference", "classroom") for line in OPTIONAL[name]]
 REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS]]
 CONSTRAINTS = {
     name.lower().replace("_", "-"): Version(version)

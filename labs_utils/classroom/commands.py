@@ -29,7 +29,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     out.add_argument("--hub", action="store_true", help="also to the class's Hub, while it runs")
     _action(actions, "guide", "build the instructor's edition of the chapters: solved, with notes for who teaches")
     collect = _action(actions, "collect", "bring what students handed in")
-    collect.add_argument("sources", nargs="*", type=Path, help="zip files, folders and notebooks, as a platform has them")
+    collect.add_argument(
+        "sources", nargs="*", type=Path, help="zip files, folders and notebooks, as a platform has them"
+    )
     collect.add_argument("--hub", action="store_true", help="from the class's Hub, while it runs")
     collect.add_argument("--homes", action="store_true", help="from the homes of the class's JupyterHub")
     grade = _action(actions, "grade", "run and judge what was handed in, in a sandbox")
@@ -64,11 +66,11 @@ def run(chosen: argparse.Namespace) -> None:
         WorkbookError: whatever a step refuses, in a sentence.
     """
     if chosen.command == "hand-in":
-        from labs_utils.classroom.hand_in import hand_in
+        from labs_utils.classroom.handing.hand_in import hand_in
 
         print(hand_in(notebook=chosen.notebook, share_hints=chosen.share_hints))
     elif chosen.command == "update":
-        from labs_utils.classroom.updating import update
+        from labs_utils.classroom.handing.updating import update
 
         print("\n".join(update(ROOT, chosen.new)))
     elif chosen.action == "new":
@@ -99,7 +101,8 @@ def _status(own: course.Course, _: argparse.Namespace) -> None:
 
 
 def _hand_out(own: course.Course, chosen: argparse.Namespace) -> None:
-    from labs_utils.classroom import accounts, handout
+    from labs_utils.classroom.handing import handout
+    from labs_utils.classroom.serving import accounts
 
     print(handout.hand_out(own))
     if chosen.zip:
@@ -117,7 +120,8 @@ def _guide(own: course.Course, _: argparse.Namespace) -> None:
 
 
 def _collect(own: course.Course, chosen: argparse.Namespace) -> None:
-    from labs_utils.classroom import accounts, collecting
+    from labs_utils.classroom.handing import collecting
+    from labs_utils.classroom.serving import accounts
 
     if not (chosen.sources or chosen.hub or chosen.homes):
         raise WorkbookError("Say where from: name zip files, folders or notebooks, or give --hub or --homes.")
@@ -139,14 +143,14 @@ def _grade(own: course.Course, chosen: argparse.Namespace) -> None:
 
 
 def _report(own: course.Course, _: argparse.Namespace) -> None:
-    from labs_utils.classroom import gradebooks, reports
+    from labs_utils.classroom.reporting import gradebooks, reports
 
     print(reports.build(own))
     print(gradebooks.plain_csv(own))
 
 
 def _gradebook(own: course.Course, chosen: argparse.Namespace) -> None:
-    from labs_utils.classroom import gradebooks
+    from labs_utils.classroom.reporting import gradebooks
 
     filled = []
     if chosen.moodle:
@@ -162,13 +166,13 @@ def _gradebook(own: course.Course, chosen: argparse.Namespace) -> None:
 
 
 def _jupyterhub(own: course.Course, _: argparse.Namespace) -> None:
-    from labs_utils.classroom import jupyterhub
+    from labs_utils.classroom.serving import jupyterhub
 
     print(jupyterhub.write_config(own))
 
 
 def _serve(own: course.Course, chosen: argparse.Namespace) -> None:
-    from labs_utils.classroom import jupyterhub
+    from labs_utils.classroom.serving import jupyterhub
 
     jupyterhub.serve(own, chosen.host, chosen.port)
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from labs_utils.chapters import chapter, chapters
-from labs_utils.classroom import accounts, private_folder, roster, shown, write_private
-from labs_utils.classroom.recognising import named_in
+from labs_utils.classroom import private_folder, roster, shown, write_private
+from labs_utils.classroom.handing.recognising import named_in
 from labs_utils.classroom.roster import Student, folded
+from labs_utils.classroom.serving import accounts
 from labs_utils.classroom.submissions import Submission, all_of, counting, days_late, factor, problems, save_problems
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.registry import chapter_of, of_chapter

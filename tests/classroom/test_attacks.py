@@ -89,9 +89,10 @@ def attempt(name, act):
 def read(path):
     with open(path, "rb") as file:
         return file.read(100)
-def write(path):
-    with open(path, "ab") as file:
-        file.write(b"x")
+def write(path):  # opened and not written to: should it succeed, nothing is harmed
+    if os.path.isdir(path):
+        return os.access(path, os.W_OK)
+    os.close(os.open(path, os.O_WRONLY | os.O_NOCTTY))
     return True
 def unix(path):
     with socket.socket(socket.AF_UNIX) as one:
@@ -130,10 +131,10 @@ for process in os.listdir("/proc"):
         if int(process) != os.getpid():
             attempt(f"read the memory of {process}", lambda: read(f"/proc/{process}/mem"))
 attempt("the secret in the environment", lambda: HOST["secret"] in str(os.environ))
-for path in ("/x", "/dev/x", "/etc/x", "/usr/x", "/work/x", f"{ROOT}/x", f"{ROOT}/labs_utils/x", f"{ROOT}/solutions",
+for path in ("/", "/dev", "/etc", "/usr", "/root", os.path.dirname(ROOT), ROOT, f"{ROOT}/labs_utils", f"{ROOT}/data",
              f"{ROOT}/labs_utils/__init__.py", f"{ROOT}/pyproject.toml", f"{ROOT}/data/catalog.toml", sys.executable,
              "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/dev/mem",
-             "/dev/sda", "/dev/vda", "/dev/kmsg", "/dev/fuse", "/proc/1/fd/2/x"):
+             "/dev/sda", "/dev/vda", "/dev/kmsg", "/dev/fuse"):
     attempt(f"write {path}", lambda: write(path))
 attempt("write to the teacher's terminal", lambda: os.readlink("/proc/1/fd/2") != "/dev/null" and write("/proc/1/fd/2"))
 attempt("a port of the host", lambda: tcp(("127.0.0.1", HOST["port"])))
@@ -288,7 +289,8 @@ TABLE = {
             "4.1": ("import os\nos._exit(0)", "return {}"),
             "4.2": "import ctypes\nctypes.string_at(0)",
             "4.3": ("import sys\nsys.exit('passed')", "return []"),
-            "4.4": "import os, signal\nfor one in (-1, 1, os.getppid(), os.getpid()):\n"
+            "4.4": "import os, signal\nassert os.getpid() < 100, 'not in a room of its own'\n"
+            "for one in (-1, 1, os.getppid(), os.getpid()):\n"
             "    try: os.kill(one, signal.SIGKILL)\n    except OSError: pass",
             "4.5": "import os\nos.closerange(0, 1000)\nos._exit(0)",
         },

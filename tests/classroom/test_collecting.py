@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from huggingface_hub import HfApi
 
-from labs_utils.classroom import collecting, submissions, unpacking
-from labs_utils.classroom.accounts import hub_name
+from labs_utils.classroom import submissions
 from labs_utils.classroom.course import Course, Late, Student
-from labs_utils.classroom.hand_in import hand_in
-from labs_utils.classroom.recognising import recognise
+from labs_utils.classroom.handing import collecting, unpacking
+from labs_utils.classroom.handing.hand_in import hand_in
+from labs_utils.classroom.handing.recognising import recognise
+from labs_utils.classroom.serving.accounts import hub_name
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import roster, server
 from labs_utils.paths import ROOT

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from labs_utils.chapters import chapters
-from labs_utils.classroom import accounts, write_private
 from labs_utils.classroom import course as classes
+from labs_utils.classroom import write_private
 from labs_utils.classroom.course import Late, Student
+from labs_utils.classroom.serving import accounts
 from labs_utils.classroom.submissions import counting, keep, problems, save_problems
 from labs_utils.errors import WorkbookError
 
@@ -337,7 +338,7 @@ def test_the_last_student_can_be_removed_and_another_added(course):
     for id in list(course.students):
         classes.remove(course, id)
     course = classes.read(course.folder)
-    assert course.students == {} and "0 students" in classes.status(course)
+    assert course.students == {} and "students: 0" in classes.status(course)
     assert list(classes.add_student(course, "Student Four", "s04").students) == ["s04"]
 
 

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labs_utils.classroom import gradebooks, write_private
+from labs_utils.classroom import write_private
+from labs_utils.classroom.reporting import gradebooks
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.verdicts import FAILED, PASSED
 from tests.classroom.graded import NOON, a_class, hand_in

@@ -15,8 +15,8 @@ import pytest
 from benchmarks.support.hub_client import Raw
 from labs_utils.authoring.notebooks import STUB
 from labs_utils.chapters import chapter
-from labs_utils.classroom import hand_in as handing_in
-from labs_utils.classroom.hand_in import hand_in, handed_in, take_back
+from labs_utils.classroom.handing import hand_in as handing_in
+from labs_utils.classroom.handing.hand_in import hand_in, handed_in, take_back
 from labs_utils.classroom.submitted import chapter_of, read_cells
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import roster, server
@@ -212,7 +212,7 @@ def test_a_kernel_in_offline_mode_hands_in_and_stays_offline(hub, student, noteb
     code = (
         "import sys; sys.path.remove('')\n"
         "import labs_utils as lab; lab.start('04')\n"
-        "from labs_utils.classroom.hand_in import hand_in; print(hand_in())\n"
+        "from labs_utils.classroom.handing.hand_in import hand_in; print(hand_in())\n"
         "from huggingface_hub import constants; print(constants.HF_HUB_OFFLINE)"
     )
     done = subprocess.run(

@@ -16,9 +16,9 @@ import pytest
 from benchmarks.support.hub_client import Raw
 from labs_utils.authoring.notebooks import STUB, solution_lines
 from labs_utils.chapters import chapter, chapters
-from labs_utils.classroom import handout
 from labs_utils.classroom.course import Course, Late
-from labs_utils.classroom.updating import update
+from labs_utils.classroom.handing import handout
+from labs_utils.classroom.handing.updating import update
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.registry import of_chapter
 from labs_utils.hub_server import roster, server

@@ -17,7 +17,9 @@ import psutil
 import pytest
 
 from benchmarks.support import browser as real
-from labs_utils.classroom import accounts, course, handout, jupyterhub, student_server, walls
+from labs_utils.classroom import course
+from labs_utils.classroom.handing import handout
+from labs_utils.classroom.serving import accounts, jupyterhub, student_server, walls
 from labs_utils.errors import WorkbookError
 from labs_utils.paths import ROOT
 
@@ -248,7 +250,7 @@ def log_in(served):
     import asyncio
 
     pytest.importorskip("jupyterhub")
-    from labs_utils.classroom.spawning import ClassAuthenticator
+    from labs_utils.classroom.serving.spawning import ClassAuthenticator
 
     gate = ClassAuthenticator(folder=str(served.folder), allowed_users={*STUDENTS, "teacher"}, admin_users={"teacher"})
 
@@ -277,7 +279,7 @@ def test_who_is_not_on_the_roster_or_has_no_password_is_not_let_in(served):
     import asyncio
 
     pytest.importorskip("jupyterhub")
-    from labs_utils.classroom.spawning import ClassAuthenticator
+    from labs_utils.classroom.serving.spawning import ClassAuthenticator
 
     gate = ClassAuthenticator(folder=str(served.folder), allowed_users={"s01", "new"}, admin_users={"teacher"})
     for name, password in [("S-02", accounts.passwords(served.folder)["S-02"]), ("new", "")]:
@@ -463,7 +465,7 @@ def test_a_command_on_a_lifeline_ends_with_who_started_it():
 
 def test_the_largest_process_ends_when_all_hold_too_much():
     pytest.importorskip("jupyterhub")
-    from labs_utils.classroom.spawning import hold_to_limits
+    from labs_utils.classroom.serving.spawning import hold_to_limits
 
     large = "held = bytearray(300 * 2**20); import time; time.sleep(60)"
     start = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {large!r}]); time.sleep(60)"
@@ -494,7 +496,8 @@ def _until(true, seconds: float = 60) -> None:
 RUN = """
 import sys
 from pathlib import Path
-from labs_utils.classroom import course, jupyterhub
+from labs_utils.classroom import course
+from labs_utils.classroom.serving import jupyterhub
 jupyterhub.serve(course.read(Path(sys.argv[1])), port=int(sys.argv[2]))
 """
 KERNEL = """async code => {
@@ -689,9 +692,10 @@ def _solves(page, hub: Served) -> None:
 
 def _hands_in(page, hub: Served, known: course.Course) -> None:
     """Hand in from the notebook; the teacher collects it from the class's Hub."""
-    from labs_utils.classroom import collecting, submissions
+    from labs_utils.classroom import submissions
+    from labs_utils.classroom.handing import collecting
 
-    page.evaluate(ADD, "from labs_utils.classroom.hand_in import hand_in\nhand_in()")
+    page.evaluate(ADD, "from labs_utils.classroom.handing.hand_in import hand_in\nhand_in()")
     page.wait_for_function(SHOWN, arg=["the one that was added", "class/s01-hand-in"])
     assert submissions.all_of(known) == []
     collecting.from_hub(known, *accounts.hub_of(known))

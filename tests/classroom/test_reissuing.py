@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from labs_utils.authoring.notebooks import STUB
-from labs_utils.classroom.reissuing import YOURS, reissue
+from labs_utils.classroom.handing.reissuing import YOURS, reissue
 from labs_utils.classroom.submitted import Unreadable
 from labs_utils.paths import ROOT
 

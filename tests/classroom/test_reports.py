@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.support.browser import CHROMIUM, MISSING, browser, offline_page
 from labs_utils.classroom import course as classes
-from labs_utils.classroom import findings, likeness, marks, reports, submissions, write_private
+from labs_utils.classroom import submissions, write_private
+from labs_utils.classroom.reporting import findings, likeness, marks, reports
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.verdicts import FAILED, PASSED
 from tests.classroom.graded import NOON, a_class, hand_in

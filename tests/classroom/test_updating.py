@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from labs_utils.classroom import updating
-from labs_utils.classroom.updating import FILES, GIVEN, fingerprint, update
+from labs_utils.classroom.handing import updating
+from labs_utils.classroom.handing.updating import FILES, GIVEN, fingerprint, update
 from labs_utils.errors import WorkbookError
 
 

@@ -17,10 +17,11 @@ import jinja2
 import mistune
 from markupsafe import Markup
 
-from labs_utils.classroom import findings, marks, submissions, write_private
+from labs_utils.classroom import submissions, write_private
 from labs_utils.classroom.course import Course
-from labs_utils.classroom.findings import Finding
-from labs_utils.classroom.marks import Work, Works
+from labs_utils.classroom.reporting import findings, marks
+from labs_utils.classroom.reporting.findings import Finding
+from labs_utils.classroom.reporting.marks import Work, Works
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.verdicts import FAILED, NOT_ATTEMPTED, PASSED
 from labs_utils.storage import read_text

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 
 from labs_utils.authoring.notebooks import STUB, student_cell
 from labs_utils.chapters import Chapter, chapter
-from labs_utils.classroom import on_hub
 from labs_utils.classroom.course import Course
-from labs_utils.classroom.reissuing import reissue
-from labs_utils.classroom.updating import FILES, GIVEN, fingerprint, update
+from labs_utils.classroom.handing import on_hub
+from labs_utils.classroom.handing.reissuing import reissue
+from labs_utils.classroom.handing.updating import FILES, GIVEN, fingerprint, update
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.registry import chapter_of
 from labs_utils.materials.catalog import CATALOG, entries

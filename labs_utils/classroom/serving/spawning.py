@@ -15,8 +15,9 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets import Unicode
 
-from labs_utils.classroom import accounts, private_folder
-from labs_utils.classroom.walls import HOME, PROCESSES, walls
+from labs_utils.classroom import private_folder
+from labs_utils.classroom.serving import accounts
+from labs_utils.classroom.serving.walls import HOME, PROCESSES, walls
 
 NICENESS = 5  # the teacher's own programs, and the Hub, come first
 
@@ -56,7 +57,7 @@ class WalledSpawner(SimpleLocalProcessSpawner):
         private_folder(home)
         private_folder(log.parent)
         shut_in = walls(home, accounts.place(folder, "users"), folder / "handout", accounts.models())
-        self.cmd = [*shut_in, sys.executable, "-m", "labs_utils.classroom.student_server"]
+        self.cmd = [*shut_in, sys.executable, "-m", "labs_utils.classroom.serving.student_server"]
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             self.popen_kwargs = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
             return await super().start()

@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from labs_utils.classroom import accounts, walls, write_private
+from labs_utils.classroom import write_private
+from labs_utils.classroom.serving import accounts, walls
 from labs_utils.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def settle(c: Any, folder: Path) -> None:
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{proxy}"
     c.ConfigurableHTTPProxy.pid_file = str(accounts.place(folder, "proxy"))
     # The one in Python, from PyPI; JupyterHub's own default comes through npm.
-    command = [*walls.lifeline(), sys.executable, "-m", "labs_utils.classroom.proxy"]
+    command = [*walls.lifeline(), sys.executable, "-m", "labs_utils.classroom.serving.proxy"]
     c.ConfigurableHTTPProxy.command = command
     c.JupyterHub.services = [_hub_service(folder, hub)]
     c.Spawner.environment = {"LABS_HUB": f"http://127.0.0.1:{hub}"}

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from labs_utils.classroom import likeness
-from labs_utils.classroom.marks import NOT_JUDGED, Mark, Works
+from labs_utils.classroom.reporting import likeness
+from labs_utils.classroom.reporting.marks import NOT_JUDGED, Mark, Works
 from labs_utils.exercises.verdicts import FAILED, NOT_ATTEMPTED, PASSED
 
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'|\"[^\"\n]*\"")

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labs_utils.classroom import marks, reports, write_private
+from labs_utils.classroom import write_private
 from labs_utils.classroom.course import Course
-from labs_utils.classroom.marks import Work, Works
+from labs_utils.classroom.reporting import marks, reports
+from labs_utils.classroom.reporting.marks import Work, Works
 from labs_utils.errors import WorkbookError
 from labs_utils.storage import replace_file
 

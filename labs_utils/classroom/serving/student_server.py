@@ -14,8 +14,8 @@ import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from labs_utils.classroom.updating import FILES, GIVEN, update
-from labs_utils.classroom.walls import HANDOUT, MODELS, PROCESSES
+from labs_utils.classroom.handing.updating import FILES, GIVEN, update
+from labs_utils.classroom.serving.walls import HANDOUT, MODELS, PROCESSES
 from labs_utils.paths import cache
 from labs_utils.storage import read_text
 

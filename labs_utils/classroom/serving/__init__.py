@@ -1,0 +1,1 @@
+"""A JupyterHub for a class, with walls between its students."""
