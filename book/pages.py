@@ -20,7 +20,7 @@ def prose(chapter: Chapter) -> list[tuple[str, str]]:
 
     found, section = [], chapter.title
     for cell in jupytext.reads(chapter.lesson.read_text(encoding="utf-8"), fmt="py:percent").cells:
-        if cell.cell_type != "markdown":
+        if cell.cell_type != "markdown" or "instructor" in cell.metadata.get("tags", []):
             continue
         for block in re.split(r"\n\s*\n|\n(?=- )", re.sub(r"<!--.*?-->\n?", "", cell.source)):
             if heading := re.match(r"#{1,4} (.*)", block):

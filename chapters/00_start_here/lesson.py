@@ -635,3 +635,33 @@ lab.progress()
 
 # %% [markdown]
 # Next: [01 Architectures and attention](01_architectures.ipynb) looks inside the encoder of this chapter.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - The load report is a red block, and no error (0.4): its `MISSING` says which weights are new.
+# - `feature-extraction` can be taken to give one vector for a sentence. It gives one for each token (0.1); 0.3 makes
+#   one of them, and shows what padding does to a careless mean.
+# - The offline error speaks of the connection; it is the mode that forbids asking (0.2).
+#
+# **To discuss:**
+#
+# - *What does the heat map of the four sentences prove about meaning, and what doesn't it?* Lean on 0.1: the map, and
+#   the row of each student's own sentence. A good answer compares pairs, says that four chosen sentences are few, and
+#   proposes one that could break it.
+# - *After sixteen steps “sports” is ahead. What would convince you that the classifier is good?* Lean on 0.4: the count
+#   on the texts that were kept back. A good answer asks for texts outside the training, and compares with one in eight,
+#   not with zero.
+# - *Pipeline, Auto classes or fine-tuning: which for a task of yours?* Lean on the difference printed in 0.3; the end
+#   of 0.4. A good answer asks first whether a model for the task exists, then whether one has to see inside.
+# - *How old may a tutorial be?* Lean on the bars of 0.6; the table *What changed*. A good answer asks for which version
+#   it was written, and tests one call instead of throwing it away.
+#
+# **If time is short.** 0.5 and 0.6 can be left out together (0.6 draws with an import of 0.5); no other section uses
+# them. Run the cells of 0.2 even if you don't read them: later ones use its `device` and imports. Exercise to keep:
+# 0.2; chapters 02, 03 and 07 come back to the mean.
+#
+# **In class.** Nothing to fetch: the encoder comes with the installation. The only training is that of 0.4, sixteen
+# steps. Have each student think of a sentence with a rare word for `mine`. Where machines differ, compare the reports
+# of 0.2.

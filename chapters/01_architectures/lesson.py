@@ -1661,3 +1661,36 @@ lab.quiz("01")
 #   associations of its texts, which you can measure.
 #
 # Next: [02 Pipelines, task by task](02_pipeline_tasks.ipynb) puts pretrained models to work.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - A bright column can be taken for an important token. It may be a sink (1.3), and in a decoder it is whoever stands
+#   first (1.15).
+# - *Bidirectional because of masked words*: 1.5 changes the mask alone, with the same weights.
+# - Labels of a causal model get shifted twice, without an error (1.7); a 4-D mask of 0 and 1 blocks nothing, without
+#   one either (1.6).
+# - *The same square* of 1.4 can be taken for the same machine; 1.6 shows what each layer reads.
+#
+# **To discuss:**
+#
+# - *What would convince you that an attention map explains an answer?* Lean on the bars of 1.3; the switched-off heads
+#   of 1.15, worst draw included. A good answer asks for an intervention and for a comparison with other heads, and says
+#   what damage alone can't tell.
+# - *Prefix decoder or encoder–decoder: which for translating, which for a long chat?* Lean on the two lists of 1.6; the
+#   paragraph under PaliGemma in 1.8. A good answer sets a finished source against one that is read layer by layer, and
+#   says what must be read again when the prefix grows.
+# - *A control has failed. What may you still say?* Lean on 1.14: *visitor* and *guest*; the table of the three models.
+#   A good answer sticks to a rule that was set before looking, says how many frames it dropped, and chooses none by
+#   taste.
+# - *Is the race of 1.13 fair to the random start?* Lean on its curves and the text below. A good answer names what is
+#   equal, and what may favour one side: one learning rate, one pass, 64 texts.
+#
+# **If time is short.** 1.15, 1.14 and 1.8 can be left out: no later section uses them (*What changed* uses names of
+# 1.8). Chapter 12 comes back to 1.4 and 1.11, chapter 06 to 1.12. Exercises to keep: 1.1, and 1.6 if there is time for
+# a second.
+#
+# **In class.** `labs fetch llm`: 1.10 loads the language model, and 1.11, 1.14 and 1.15 use it. 1.12 trains for 130
+# steps, 1.13 two classifiers, 1.14 a tiny model for 150 steps: let predictions be written while they run. The slider of
+# 1.4 needs a running kernel.

@@ -950,3 +950,33 @@ lab.quiz("03")
 #   padding is low.
 #
 # Next: [04 Tokenizers](04_tokenizers.ipynb) opens the first of the three steps.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - A misspelt key can be taken for an error that would show. The model takes it and answers something else (3.2, 3.5).
+# - Softmax along the wrong dimension can look right in the largest entry; one text alone gives it away (3.4).
+# - `stride` can be taken for the step; it is the overlap (3.6).
+# - `outputs[0]` can be taken for the logits: with labels it is the loss (3.3).
+#
+# **To discuss:**
+#
+# - *Which silent mistake of this chapter would you turn into an error, and where in the code?* Lean on 3.2 (`colour`,
+#   the foreign tokenizer), 3.4 (`dim=0`), 3.5 (the typo). A good answer names a place and a check for it, and a right
+#   call that the check must not refuse.
+# - *In what sense does padding cost nothing?* Lean on the two lines and the left padding of 3.5; the right half of 3.8.
+#   A good answer keeps answers, time and places apart.
+# - *Wider windows are right more often. Is that better?* Lean on 3.7: the table of widths. A good answer sees that the
+#   blind choice gains as well and that an answer is about four times as long, and asks who reads it.
+# - *When is a batch worth it on your machine?* Lean on 3.8: each student's left half; the padding is the same
+#   everywhere. A good answer speaks of an idle machine, of padding and of putting results back in order, and quotes no
+#   ratio from a tutorial.
+#
+# **If time is short.** 3.8 can be left out, and the end of 3.7 from *From a passage to the very words* on, with
+# exercise 3.6: nothing later in the chapter uses them. Everything uses 3.1. Exercise to keep: 3.4, the mean with a
+# mask; chapters 05, 07, 09 and 11 write that line again.
+#
+# **In class.** Nothing to fetch. Each student trains the head of 3.1: let them compare the printed share with that of a
+# blind guess before they go on. Collect the speeds of 3.8 on the board; the shares of padding beside them are equal
+# everywhere.

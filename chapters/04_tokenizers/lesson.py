@@ -1717,3 +1717,33 @@ lab.quiz("04")
 # - A new token needs a new row in the model, and a good start for that row.
 #
 # Next: chapter 05, Models and configs, looks at what receives these ids.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - A vocabulary can be mistaken for a tokenizer. 4.3 uses one vocabulary in two ways and gets different cuts; 4.9 says
+#   it of the files.
+# - `decode` can be mistaken for the inverse of `encode`: the figure of 4.5 says what each arrow takes.
+# - `truncation=True` can be mistaken for *all equally long*. That is padding's job (4.8).
+# - A third text can be taken for a third segment; it lands in `labels` (4.6).
+#
+# **To discuss:**
+#
+# - *Who should pay for a vocabulary: those who read long sequences, or those who hold many rows?* Lean on 4.11: the ten
+#   languages, and the share of the first matrix. A good answer weighs Hindi's seven times as many tokens as English
+#   (chat model) against a matrix of four fifths of the parameters (multilingual encoder).
+# - *When is it right that a tokenizer loses something?* Lean on the figure of 4.5; cased and uncased in 4.11. A good
+#   answer names a task that needs what is lost, and one that is helped by the loss.
+# - *It ran without an error. What does that prove?* Lean on the swallowed arguments of 4.8, the bare `vocab.txt` of
+#   4.11, the empty answers of 4.14. A good answer has for each of the three a look that would have shown it: at a
+#   shape, at decoded text, at the template.
+# - *How do you keep what a user types apart from a chat's marks?* Lean on the last cell of 4.14. A good answer says
+#   that the ids don't tell, and at which point of a program the cut has to be made.
+#
+# **If time is short.** 4.15, 4.12 and 4.10 can be left out: no later section uses a name of theirs. (Exercise 4.7 goes
+# with 4.10, and *What changed* takes two class names from it.) Chapters 02, 05 and 12 lean on 4.11 and 4.14. Exercise
+# to keep: 4.3.
+#
+# **In class.** `labs fetch` brings the chat model and the multilingual encoder. The field of 4.15 needs a running
+# kernel. The times of 4.10 wobble on a busy machine, as the text says; its ids don't.

@@ -1948,3 +1948,35 @@ lab.quiz("05")
 #   a weight, in blocks of 32, and unpacks to an ordinary model.
 #
 # Next: chapter 06, BERT from the inside, opens the layers that you counted here and rebuilds each of them.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - *`architectures` decides*: 5.7 changes it, and nothing happens. `model_type` decides.
+# - Sizes of snapshots can be added up; the cache keeps each content once (5.6).
+# - `MISSING` can be taken for an error, or for harmless. On a head it means *train me*, nearly everywhere it means the
+#   wrong class (5.10).
+# - A four-bit file can be taken for a model that needs little memory; here it unpacks to float32 (5.16).
+#
+# **To discuss:**
+#
+# - *A colleague sends you a folder with a model and its code. What do you do before you load it?* Lean on the line that
+#   5.8 prints on loading; the file that 5.15 writes. A good answer reads the code, pins `revision` and `code_revision`,
+#   says `False` in scripts, and knows that safe weights don't make code safe.
+# - *Unknown names are kept without a word. Is that a good decision of the library?* Lean on the five lines of 5.1;
+#   exercise 5.1. A good answer sees that custom models need it and that the typo of three layers pays for it, and says
+#   where a check could stand.
+# - *DistilBERT has half the layers. What has it saved?* Lean on 5.2: the table of blocks, then that of operations. A
+#   good answer keeps parameters and work apart, and says where the embeddings go.
+# - *Which answers survive four bits, and how would you know for yours?* Lean on 5.16: the last table and the line on
+#   moved vectors. A good answer sets ranks against numbers, knows that the vectors moved by more than the weights, and
+#   tests questions of one's own.
+#
+# **If time is short.** 5.17, 5.14 and 5.13 can be left out (5.15 takes two imports from 5.14, `contextlib` and `io`;
+# *What changed* takes `export` and `warnings`). Chapters 07, 11, 13 and 15 lean on 5.4, 5.8, 5.15 and 5.16. Exercise to
+# keep: 5.5. (5.7 and 7.9 ask for nearly the same: one of them is enough.)
+#
+# **In class.** `labs fetch llm` for 5.10 and 5.16. The chapter writes into a folder that goes with the kernel, so after
+# a restart begin at the first cell. 5.5 starts a small server on the machine itself. On Windows without the right to
+# make links, 5.6 looks different, as its text says.

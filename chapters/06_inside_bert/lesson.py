@@ -1704,3 +1704,33 @@ lab.quiz("06")
 #   gated feed-forward and no biases: by hand, on its own weights, equal to the library's.
 #
 # Next: chapter 07, Model heads, puts something useful on top of these vectors.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - `head_mask` is accepted, and ignored without a word; the 0 that 6.11 prints is the proof.
+# - Chunks of the feed-forward part can be expected to save memory in training (6.10: they save none).
+# - *80 %* can be read as 80 % of all words; it is of the chosen 15 % (6.13).
+# - Segment ids can be taken for what marks padding; the mask does (6.2, 6.3).
+#
+# **To discuss:**
+#
+# - *You say that your BERT equals the library's. How equal is equal?* Lean on the gaps printed in 6.2 to 6.7, and the
+#   bounds beside them. A good answer speaks of the order of sums, says why the stack is allowed more than a layer, and
+#   names a mistake that would exceed the bound.
+# - *May one say that a head is not important?* Lean on 6.11: the three lines, heads drawn by lot among them. A good
+#   answer says for which task and texts, sees that many can go, and says what the comparison by lot adds.
+# - *Why does the recipe leave some chosen words in place?* Lean on the bar of 6.13; the table of recipes in 6.14. A
+#   good answer says that real use has no `[MASK]`, and that losses under two recipes can't be compared, as some places
+#   are easy.
+# - *A layer of today: which change would you have made first?* Lean on 6.16: the diagonals, the numbers kept for each
+#   token, the last table. A good answer ties each row to what a cell showed, not to fame.
+#
+# **If time is short.** 6.16 and 6.10 can be left out (*What changed* uses one text of 6.10). If chapter 14 follows, 6.9
+# can be short: 14.2 measures checkpointing again. But run its cells, as 6.10, 6.13 and 6.14 use them. Chapter 07 points
+# back to 6.11, 6.12 and 6.15. Exercise to keep: 6.3, on which 6.11 rests.
+#
+# **In class.** `labs fetch llm` for 6.12 and 6.16. The longest run is the training of 6.14, a minute or two as the text
+# says: start it, and let the class draw the curve that they expect. The time ratio of 6.9 wobbles on a busy machine;
+# its megabytes don't.

@@ -1413,3 +1413,33 @@ lab.quiz("07")
 #   one: with a hundred texts it caught up.
 #
 # Next: chapter 08, PyTorch essentials, takes the training step apart that you used here.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - The pooler can be taken for the summary, because it is the last layer; for this body it is a poor one (7.3, 7.11).
+# - The kind of loss is decided by the type of the first labels, and stays decided (7.6).
+# - `id2label` doesn't fill `label2id`, and a name makes no knowledge (7.5).
+# - A kept head of the right width can be taken for a right head (7.12).
+#
+# **To discuss:**
+#
+# - *`[CLS]` or the mean?* Lean on 7.11: the dots of five seeds; the cell in which two layers learn. A good answer asks
+#   how the body was trained and whether it may move, and knows that one seed settles nothing.
+# - *When do you keep a head that somebody has trained?* Lean on 7.12: the curves for six texts and for a hundred. A
+#   good answer wants the same labels by name and by number, thinks of few texts, and knows that six texts made the kept
+#   head worse.
+# - *Weights are matched by name and shape. Should the library ask what they mean?* Lean on 7.12: the next-sentence head
+#   under another name. A good answer says what the library could know, what it can't, and what the person who loads
+#   must check.
+# - *A loss of `nan` that spoils no weight: is it harmless?* Lean on 7.9: the gradients that were counted, then the mean
+#   of three losses. A good answer sees that it spoils every number computed from it, and that it tells of answers that
+#   were cut away.
+#
+# **If time is short.** 7.8 and 7.9 can be left out where no such task is planned (the last cell of *What changed* uses
+# 7.9). 7.4 can be short, but run its first two code cells, as later sections use `inspect`. 7.12 needs the data of
+# 7.11, and chapter 09 comes back to its frozen body. Exercise to keep: 7.5.
+#
+# **In class.** `labs fetch llm`: one cell of 7.4 loads the body of the chat model; nothing else needs fetching. The
+# body reads the topics (7.3) and the emotions (7.11) under a progress bar, and 28 steps are trained twice (7.10, 7.11).

@@ -1558,3 +1558,32 @@ lab.quiz("08")
 #
 # Next: chapter 09, [The training loop by hand](09_manual_training_loop.ipynb), puts all of this to work on hotel
 # reviews.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - `eval()` can be taken for *no gradients*. 8.10 gets gradients in `eval` mode, and counts what each switch saves.
+# - A learning rate can be taken for large or small by itself; 8.5 gives 20 to three optimizers.
+# - `weight_decay` can be taken for L2 everywhere. It is for SGD and Adam, not for AdamW (8.8).
+# - Dividing by the number of pieces can be taken for right; it is only with equal pieces (8.6).
+#
+# **To discuss:**
+#
+# - *Two of the four trainings fit twenty numbers nearly without an error. What have they learned?* Lean on 8.5: the
+#   columns *seen* and *new* beside the printed line for a constant answer. A good answer compares with the constant,
+#   and counts parameters against numbers.
+# - *How would you look for a learning rate when nobody tells you the curvature?* Lean on the edge in 8.4; the table of
+#   8.5; the schedules of 8.9. A good answer tries rates on a scale of factors, for this optimizer, reads `nan` as a
+#   sign, and says what warmup allows.
+# - *Warmup: a cure for what?* Lean on 8.9: the last figure, three rates. A good answer says that Adam's first steps
+#   have full size, and that at 0.01 there was nothing to cure.
+# - *Five seeds, five curves. Which do you report?* Lean on 8.5: the thin lines. A good answer reports all, or the
+#   median with its spread; with one seed it would compare luck.
+#
+# **If time is short.** 8.12 and 8.13 can be left out, and the end of 8.7 from *One more thing about `step`* on: no
+# later section uses them (*What changed* takes `tqdm` from 8.13). Chapters 09 and 14 build on 8.6, 8.8, 8.9 and 8.11.
+# Exercise to keep: 8.5, which 14.2 comes back to.
+#
+# **In class.** Nothing to fetch. 8.11 starts other processes, and its example waits 40 milliseconds for each row on
+# purpose. The slider of 8.4 needs a running kernel; let the class name the fastest share before anybody moves it.

@@ -1539,3 +1539,33 @@ lab.quiz("09")
 #   head learns from the vectors in a moment.
 #
 # Next: chapter 10, the Trainer, runs this loop for you, and now you know what it does.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - The accuracy of 9.2 can be taken for learning. It is the share of positive reviews (9.3 makes it visible).
+# - *Positive* in *true positive* is the class that you look for, here the complaints; mind `pos_label` (9.3).
+# - `from_pretrained` hands a model over in `eval` mode; without `train()` nothing tells you (9.2, 9.5).
+# - Weights can be taken for a checkpoint; 9.8 leaves out one part at a time.
+#
+# **To discuss:**
+#
+# - *Where do you draw the line for calling a review a complaint?* Lean on 9.6: the figure of precision and recall. A
+#   good answer says what a missed complaint costs and who reads the others, and draws the line on reviews that the
+#   report doesn't use.
+# - *Take the three hardest reviews. Is the model wrong, or the label?* Lean on 9.6: the table sorted by loss. A good
+#   answer has a judgement for each, and another cure for each kind.
+# - *Two runs differ by a point. Is that an improvement?* Lean on 9.7: one seed changed at a time. A good answer wants
+#   several runs of each setting, and says for what *equal to the last bit* holds.
+# - *What does a head that learned Chinese know of English?* Lean on 9.10: the table before and after the own middle. A
+#   good answer says that the direction is in part shared and the place another one, and at what precision the recall
+#   rose.
+#
+# **If time is short.** 9.10 can be left out, and 9.8 if chapter 10 follows (10.10 resumes with the Trainer): no later
+# section uses them. Chapter 14 builds on the Accelerate of 9.9, whose import *What changed* uses too. Exercises to
+# keep: 9.2 and 9.4.
+#
+# **In class.** `labs fetch multilingual-encoder`: 9.4 reads its tokenizer, 9.10 the whole encoder. English learns from
+# at most 640 rows; `LABS_ROWS` in the environment changes that, `LABS_LANGUAGE=zh` the language of the whole chapter.
+# Live curve and bar are in 9.5, a bar in 9.10.

@@ -1390,3 +1390,32 @@ lab.quiz("10")
 #   a push sends model, tokenizer and card, and no checkpoints.
 #
 # Next: chapter 11, Datasets, looks at where the rows come from.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - `batch_size=None` can be taken for the default size; it is the whole split (10.2).
+# - `train_loss` can be taken for where the model ended; it is the mean over all steps (10.7).
+# - Predictions can be taken to be in the order of the split; grouped by length, they aren't (10.7).
+# - The direction of a metric is guessed from its name: `eval_perplexity` would keep the worst (10.10).
+#
+# **To discuss:**
+#
+# - *Accuracy, weighted F1 or macro F1: which number goes on the first page?* Lean on the lazy answer in 10.5; the bars
+#   of 10.7. A good answer says what each hides, and for whom the rare class matters.
+# - *Would you use the class weights?* Lean on 10.8: the last table, all rows. A good answer says who gains and who
+#   pays, uses the rival of 24 plain steps, and sees on how few texts the rare row stands.
+# - *When do you stop a training?* Lean on 10.10: the two curves and the dotted line. A good answer looks at the
+#   held-out loss and at patience, and knows that the best is flattered by having been chosen there.
+# - *The Trainer is twenty lines. Why use it, and why not?* Lean on 10.9: the wide line and the dots; the table of 10.0.
+#   A good answer names what the twenty lines lack, and a decision that one did not see.
+# - *Four GPUs, the same arguments: the same training?* Lean on 10.11: the table of steps. A good answer sees a larger
+#   batch and fewer steps, and takes another look at the learning rate.
+#
+# **If time is short.** 10.6 and 10.12 can be left out: no later section uses them, and chapter 13 teaches pushing from
+# the ground up. 10.11 only if chapter 14 isn't planned. 10.10 needs the cells of 10.9. Exercise to keep: 10.3.
+#
+# **In class.** Nothing to fetch. The second code cell starts a Hub on the machine; it must run before the imports, so
+# after a restart begin at the first cell. There is a training in 10.0, 10.4, 10.7, 10.8, 10.9, 10.10 and 10.12, most of
+# a few steps only; the one to watch is 10.7, an epoch with its live curve.

@@ -1777,3 +1777,33 @@ lab.quiz("11")
 #   compare ranks, not numbers.
 #
 # Next: chapter 13, Sharing on a Hub, passes on the table that you have cleaned.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - A slice of rows can be taken for a list of dicts, and a `Column` for a list (11.4).
+# - `map` can be taken to work in batches by default; `batch_size=None` is the whole split (11.6).
+# - The cache can be taken to know everything: *random* numbers come back, and an edited module is not seen (11.9).
+# - A stream that resumes can be taken to lose nothing; what the shuffle's buffer held is lost (11.11).
+#
+# **To discuss:**
+#
+# - *Which rows may you throw away, and who has to know?* Lean on 11.5: the bars of what each step left. A good answer
+#   has a count and a reason for each step, and thinks of repeated rows that would leak from train to test.
+# - *When is an instant answer a wrong one?* Lean on 11.9 and exercise 11.7, first predicted, then run. A good answer
+#   says what the fingerprint is made of, and that randomness and the code of a module are not in it.
+# - *Table or stream for a corpus of yours?* Lean on the two lines of memory in 11.10; the pictures of the buffer in
+#   11.11. A good answer weighs disk, any row at once, exact shuffling and resuming, and thinks of a file that is sorted
+#   by class.
+# - *Rows that have nothing to do with the question score about 0.75. What is such a number good for?* Lean on 11.12:
+#   the grey and the orange heaps. A good answer ranks within one question, draws no line for all questions, and knows
+#   that the nearest row need not be an answer.
+#
+# **If time is short.** 11.2 (with exercise 11.1) and 11.12 can be left out: no later section uses them. 11.10 and 11.11
+# only together, because the second takes its stories from the first. Chapter 13 comes back to 11.3 and 11.8. Exercise
+# to keep: 11.7; it is a prediction, and can be made in pairs.
+#
+# **In class.** `labs fetch multilingual-encoder`, for 11.12 alone. The second code cell starts a Hub on the machine,
+# before the imports. 11.10 writes a file of more than 100 MB into a temporary folder. The rates of 11.6 wobble on a
+# busy machine, as the text says.

@@ -1390,3 +1390,32 @@ lab.quiz("13")
 #   public.
 #
 # In chapter 10 a Trainer pushes what it has trained; now you know where it goes.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - *Repository Not Found* can be taken for a typing error only; a private one says the same (13.11).
+# - A wrong token can be taken for no token; it is refused at the public door, too (13.11).
+# - Going back can be taken for deleting; it is a new commit with an old file (13.5).
+# - Blobs can be taken for encoded files, and pushing again for sending again (13.7, 13.4).
+#
+# **To discuss:**
+#
+# - *On Friday the labels turned round. Who could have noticed, and when?* Lean on 13.5: the two answers with one score;
+#   the table of commits. A good answer sees that there was no error anywhere, pins a tag or a commit, and describes a
+#   check before the push.
+# - *Should a Hub tell a stranger that a repository is private?* Lean on 13.11: the table of doors and keys. A good
+#   answer weighs names that could be guessed against the time that honest people lose.
+# - *What must stand on a card before you publish?* Lean on the bars of 13.9; the last column in 13.12. A good answer
+#   wants a figure with its data set and split, the weakest topic and how few texts, and not a sentence that says 0.91.
+# - *Two people edit one file. Who has to take care?* Lean on 13.11: the diary with and without `parent_commit`;
+#   exercise 13.6. A good answer refuses, reads again and tries again, and says whose line was gone without it.
+#
+# **If time is short.** 13.12 and 13.13 can be left out, if you leave out the counting cell of 13.14 as well: it expects
+# every repository of the chapter. 13.8 is short but gives `hf` to 13.10 and *What changed*; the last cell of 13.7 gives
+# it `subprocess`. Exercise to keep: 13.5.
+#
+# **In class.** Nothing to fetch. Decide beforehand: a Hub on each machine, or one of the class by `LABS_HUB`; there the
+# second user of 13.11 is missing, as the text says. The sections build on one another: after a restart begin at the
+# first cell. `practice = True` stays as it is.

@@ -1588,3 +1588,33 @@ lab.quiz("14")
 # - LoRA trained less than a hundredth of the model in a few steps, kept in a file of a few megabytes.
 #
 # Next: chapter 15, Fast inference, is about the other half of a model's life: using it.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - Mixed precision can be taken to halve the memory. It casts operations, and with few tokens it keeps more (14.3).
+# - Data parallel can be taken to save memory; each process has all of it (14.4).
+# - What was asked for can be taken for what runs: `fp16` on a CPU (14.3), one process instead of two (14.4), a misspelt
+#   option of FSDP (14.9).
+# - The mean of two means can be taken for the mean (14.2).
+#
+# **To discuss:**
+#
+# - *The 6.6B model and eight GPUs: what do you try first?* Lean on 14.10: the second table, then the table of first
+#   plans. A good answer takes the simplest plan that fits, names its price, and says what the function leaves out.
+# - *Where would you cut, and what has to be sent for it?* Lean on 14.6 (the right and the wrong place), 14.7 (the
+#   bubble), 14.8 (the peaks). A good answer says how often each way talks, and over which connection it can live.
+# - *What did the adapter learn in six steps?* Lean on 14.11: answers and the two rates, before and after. A good answer
+#   says that it is the form, on names never seen, that eight answers are few, and that a better prompt is the rival.
+# - *You rent GPUs tomorrow. What do you print first?* Lean on the silent traps of 14.3, `who` in 14.4,
+#   `fsdp_plugin_args` in 14.9. A good answer prints a dtype of something computed, the number of processes, and what
+#   the library understood.
+#
+# **If time is short.** 14.9 can be left out (*What changed* uses one name of it), and 14.12 where there is no CUDA GPU.
+# Of 14.6, 14.7 and 14.8 you can read one or two: all three show what the single launch in 14.5 brought, so that one has
+# to run. 15.6 points back to 14.3. Exercise to keep: 14.2.
+#
+# **In class.** `labs fetch llm`. 14.1 trains one step of it in a process of its own, and predicts 2,152 MB for it: see
+# that as much is free on each machine. 14.4 and 14.5 start two processes; on one core they take turns, slower and with
+# the same results. 14.11 prints how long its six steps took.

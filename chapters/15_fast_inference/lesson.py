@@ -1609,3 +1609,33 @@ lab.quiz("15")
 # - A server batches what waits, and refuses in time what it can't serve; continuous batching fills each free row.
 #
 # Next: you have reached the last chapter. Take a model of your own (chapter 10), share it (chapter 13), and serve it.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - Latency and throughput can be taken for each other's inverse (15.1).
+# - A four-bit file can be taken for a fast model; here it is unpacked to float32 (15.9).
+# - *Right as often as before* can be taken for *the same answers*: look at the labels that changed (15.7).
+# - A GPU's provider can be asked for, and the CPU's runs (15.8); a file can be opened without having been read (15.10).
+#
+# **To discuss:**
+#
+# - *A vendor says 1.7 ms. What do you ask?* Lean on 15.2: the table with the quoted rows. A good answer asks for model,
+#   device, batch, length, precision and year, and says which comparison the table allows at all.
+# - *How many changed answers is a speed worth?* Lean on 15.7: the last columns; the last row of the second table in
+#   15.9. A good answer measures it for this model, before the speed, and knows that one model bore it and another did
+#   not.
+# - *With 32 clients larger batches shorten the wait. Why, and when not?* Lean on 15.11: the curve, and the column of
+#   the lone client. A good answer says that the wait is mostly one's turn, and that a lone client pays for the server's
+#   patience.
+# - *When should a server say no?* Lean on 15.12: the two printed lines; exercise 15.7. A good answer says it before the
+#   model runs, with a time to come back, and tells what a queue without an end does to everybody.
+#
+# **If time is short.** 15.5 and 15.10 can be left out (*What changed* takes two paths and two imports from 15.10), and
+# 15.13 from *Now put it behind an address* on. The table of 15.14 lists only what was measured. 15.7 needs an import of
+# 15.6. Exercise to keep: 15.8; it can be done on paper.
+#
+# **In class.** `labs fetch llm`. 15.8 needs the workbook's extra `inference`, 15.4 a C++ compiler; without them the
+# cells say so and the chapter goes on. Each number is the machine's own: thirty kernels on one server disturb each
+# other's clocks, so let a few measure while the others predict.

@@ -7,7 +7,7 @@ import re
 import nbformat
 import pytest
 
-from labs_utils.authoring.notebooks import build, convert, headed, solution_lines, student_cell
+from labs_utils.authoring.notebooks import build, convert, headed, instructors, solution_lines, student_cell
 from labs_utils.authoring.readme import table, update_table
 from labs_utils.chapters import chapters
 from labs_utils.errors import WorkbookError
@@ -113,8 +113,15 @@ def _is_source(node: ast.AST) -> bool:
 
 
 @every_chapter
+def test_the_instructors_notes_are_in_the_instructors_edition_alone(number):
+    student, solved = convert(chapters()[number])
+    assert "For the instructor" in instructors(chapters()[number])
+    assert "For the instructor" not in student + solved
+
+
+@every_chapter
 def test_every_chapter_has_the_form(number):
-    text = [cell.source for cell in cells(SOURCES[number])]
+    text = [cell.source for cell in cells(SOURCES[number]) if "instructor" not in cell.metadata.get("tags", [])]
     assert re.match(rf"# {number} \S", text[0])
     assert "You will" in text[0] and "Time" in text[0] and "You need" in text[0]
     assert text[1].splitlines() == ["import labs_utils as lab", f'lab.start("{number}")']

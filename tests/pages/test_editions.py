@@ -30,6 +30,12 @@ def source(cell: dict) -> str:
 
 
 @every_chapter
+def test_what_is_for_the_instructor_is_on_no_page(number, tmp_path):
+    assert not any("For the instructor" in source(cell) for cell in page(number, tmp_path))
+    assert not any("For the instructor" in section for section, _ in pages.prose(chapters()[number]))
+
+
+@every_chapter
 def test_every_exercise_shows_its_stub_its_hints_and_a_folded_solution(number, tmp_path):
     made = page(number, tmp_path)
     exercises = chapters()[number].table("exercises")
