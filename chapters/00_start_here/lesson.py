@@ -101,7 +101,7 @@ from importlib.metadata import version
 
 packages = [
     "transformers", "tokenizers", "datasets", "torch",
-    "huggingface_hub", "accelerate", "peft", "safetensors", "jupyterlab",
+    "huggingface_hub", "accelerate", "peft", "safetensors", "ipykernel",
 ]
 versions = {"Python": platform.python_version()} | {name: version(name) for name in packages}
 pd.Series(versions).to_frame("version")
@@ -560,7 +560,7 @@ library = {
     "transformers 5: PyTorch only": "2026-01",
 }
 born = pd.to_datetime(pd.Series(library))
-ends = [*born.iloc[1:], pd.Timestamp.now()]  # each lasts until the next; the last one until today
+ends = born.shift(-1, fill_value=pd.Timestamp.now())  # each lasts until the next; the last one until today
 to_four, four_to_five = born.iloc[4] - born.iloc[0], born.iloc[5] - born.iloc[4]
 print(f"to version 4: {to_four.days / 365.25:.1f} years; from 4 to 5: {four_to_five.days / 365.25:.1f} years")
 

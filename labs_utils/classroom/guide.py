@@ -1,5 +1,6 @@
 """The instructor's edition of the chapters: what to plan, what students get wrong, what to talk about."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -7,12 +8,19 @@ from labs_utils.authoring.notebooks import instructors
 from labs_utils.chapters import Chapter, chapter
 from labs_utils.classroom import write_private
 from labs_utils.classroom.course import Course
+from labs_utils.errors import WorkbookError
 from labs_utils.exercises import registry
 from labs_utils.storage import replace_folder
 
 
 def build(course: Course) -> Path:
-    """Write `guide/`: the chosen chapters, solved, each with its notes for who teaches it. Return the folder."""
+    """Write `guide/`: the chosen chapters, solved, each with its notes for who teaches it. Return the folder.
+
+    Raises:
+        WorkbookError: the extra `classroom` isn't installed.
+    """
+    if importlib.util.find_spec("jupytext") is None:
+        raise WorkbookError("The lessons are read with jupytext: pip install -c constraints.txt -e '.[classroom]'.")
     target = course.folder / "guide"
     with replace_folder(target) as part:
         for number in course.chapters():
@@ -51,7 +59,7 @@ def _plan(own: Chapter) -> str:
     rows = [f"| {number} | {one['title']} | {one['stars']} | {one['minutes']} |" for number, one in table.items()]
     minutes = sum(one["minutes"] for one in table.values())
     before = ", ".join(own.needs) or "none"
-    head = f"**For the instructor.** About {own.minutes} minutes, {minutes} of them exercises. Chapters before: {before}."
+    head = f"**For the instructor.** About {own.minutes} minutes, {minutes} of them exercises. Before it: {before}."
     return "\n".join([head, "", "| exercise | | stars | minutes |", "| --- | --- | --- | --- |", *rows])
 
 
@@ -59,5 +67,5 @@ def _notes(number: str) -> str:
     """What students get wrong, as the judge tells it apart."""
     mistakes = list(dict.fromkeys(sentence for sentence, _ in registry.find(number).mistakes))
     if not mistakes:
-        return "**For the instructor.** The judge tells no mistakes apart here: it says what came back, and what was due."
+        return "**For the instructor.** The judge knows no mistakes here; it says what came back and what was due."
     return "\n".join(["**For the instructor.** Mistakes that the judge knows:", "", *(f"- {one}" for one in mistakes)])

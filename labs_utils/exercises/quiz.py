@@ -6,6 +6,7 @@ from labs_utils.chapters import chapter
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.records import record_quiz
 from labs_utils.exercises.verdicts import inline
+from labs_utils.widget_bundle import widget_bundle
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def quiz(number: str) -> None:
     from IPython.display import display
 
     questions = load(number)
-    live = _live(number, questions)._repr_mimebundle_()
+    live = widget_bundle(_live(number, questions))
     display({**live, "text/html": as_html(questions), "text/plain": f"The quiz of chapter {number}"}, raw=True)
 
 

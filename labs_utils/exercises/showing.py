@@ -15,6 +15,7 @@ from labs_utils.exercises.registry import chapter_of, find, of_chapter
 from labs_utils.exercises.verdicts import PASSED, Verdict, inline
 from labs_utils.paths import ROOT
 from labs_utils.session import spare_console
+from labs_utils.widget_bundle import widget_bundle
 
 
 def show(verdict: Verdict) -> None:
@@ -125,4 +126,4 @@ def _hint_button(number: str) -> dict:
         seen.value = lines if first or not seen.value else f"{seen.value}<br>{lines}"
 
     button.on_click(press)
-    return widgets.VBox([button, seen])._repr_mimebundle_() | bundle
+    return widget_bundle(widgets.VBox([button, seen])) | bundle

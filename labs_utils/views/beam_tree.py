@@ -12,6 +12,7 @@ from labs_utils.attention_maps.running import unwrapped
 from labs_utils.errors import WorkbookError
 from labs_utils.views.generation import _continuing
 from labs_utils.views.palette import BLUE, GREEN, GREY, tint
+from labs_utils.widget_bundle import widget_bundle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,7 +121,7 @@ class BeamTree:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display({**_slider(self)._repr_mimebundle_(), "text/plain": _WITHOUT_KERNEL}, raw=True)
+        display({**widget_bundle(_slider(self)), "text/plain": _WITHOUT_KERNEL}, raw=True)
         self._picture = display(self._bundle(), raw=True, display_id=True)
 
     def _bundle(self) -> dict[str, str]:

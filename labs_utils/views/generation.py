@@ -128,7 +128,8 @@ class NextToken:
         grid = "display:grid;grid-template-columns:max-content 1fr max-content max-content;gap:2px 12px;max-width:760px"
         table = f'<div style="{grid}">{rows}</div>'
         note = f'<div style="color:{GREY};margin-top:6px">{escape(self._summary())}</div>'
-        return f'<div class="labs-next-token mathjax_ignore tex2jax_ignore" style="line-height:1.35">{text}{table}{note}</div>'
+        kinds = "labs-next-token mathjax_ignore tex2jax_ignore"  # a token such as $ begins no formula
+        return f'<div class="{kinds}" style="line-height:1.35">{text}{table}{note}</div>'
 
     def _ipython_display_(self) -> None:
         from labs_utils.views.generation_controls import show

@@ -6,6 +6,8 @@ is replaced at every change. So a saved notebook, and every page made from it, h
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from labs_utils.widget_bundle import widget_bundle
+
 if TYPE_CHECKING:
     from labs_utils.views.generation import NextToken
 
@@ -58,7 +60,7 @@ class _Controls:
 
     def bundle(self) -> dict[str, Any]:
         """What JupyterLab shows of the controls, and what a page without a kernel says instead."""
-        return {**self.box._repr_mimebundle_(), "text/plain": _WITHOUT_KERNEL}
+        return {**widget_bundle(self.box), "text/plain": _WITHOUT_KERNEL}
 
     def _slider(self, name: str, limits: _Range):
         import ipywidgets as widgets

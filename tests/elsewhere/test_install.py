@@ -4,6 +4,10 @@ import re
 import shlex
 import subprocess
 
+import yaml
+
+from benchmarks.memory import BINDER
+from labs_utils.chapters import chapters
 from labs_utils.paths import ROOT
 from tests.elsewhere.environments import asked_for, fresh, outside
 
@@ -30,11 +34,41 @@ def test_windows_takes_the_same_steps_as_plain_pip():
     assert [plain(words)[0] for words in plain_pip] == ["python", "python", "labs", "jupyter"]
 
 
+def test_conda_makes_the_environment_that_it_activates_and_goes_on_as_plain_pip_does():
+    create, activate, *rest = block("sh", 2)
+    assert create == ["conda", "env", "create", "-f", "environment.yml"]
+    environment = yaml.safe_load((ROOT / create[-1]).read_text())
+    assert activate == ["conda", "activate", environment["name"]]
+    _, install, *steps = [plain(words) for words in block("sh", 1)]
+    assert rest == steps
+    constraint, editable = (line.split() for line in environment["dependencies"][-1]["pip"])
+    assert install == ["python", "-m", "pip", "install", "-c", constraint[1], "-e", editable[1]]
+
+
+def test_windows_conda_and_binder_take_the_same_python():
+    windows = block("powershell")[0][1].removeprefix("-")
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][0].removeprefix("python=")
+    assert windows == conda == (ROOT / ".binder" / "runtime.txt").read_text().strip().removeprefix("python-")
+
+
 def test_binder_installs_what_conda_installs_and_fetches():
     lines = (ROOT / ".binder" / "requirements.txt").read_text().splitlines()
     assert {"--constraint ../constraints.txt", "--editable .[inference]"} <= set(lines)
     post = ROOT / ".binder" / "postBuild"
     assert post.stat().st_mode & 0o100 and post.read_text().splitlines()[-1] == "labs fetch"
+
+
+def test_readme_names_the_chapters_that_were_measured_to_fit_in_binders_memory():
+    measured = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8").split("\n## memory\n")[1]
+    kept = re.findall(rf"^\| (\d\d)_\w+ \| .* \| ≤ {BINDER} GiB \| kept \|$", measured.split("\n## ")[0], re.MULTILINE)
+    said = re.search(r"has (\d) GB of\s+memory; chapters ([\d,\s–and]+) fit", README)
+    assert int(said[1]) == BINDER and numbers(said[2]) == kept
+
+
+def numbers(said: str) -> list[str]:
+    """The chapters that a list like "00, 03–05 and 08" names."""
+    found = re.findall(r"(\d\d)(?:–(\d\d))?", said)
+    return [number for number in chapters() if any(first <= number <= (last or first) for first, last in found)]
 
 
 @asked_for

@@ -6,6 +6,7 @@ import sys
 import types
 
 import pytest
+from packaging.requirements import Requirement
 
 from labs_utils import colab
 from labs_utils.errors import WorkbookError
@@ -78,6 +79,14 @@ def test_a_kernel_that_has_an_old_library_is_told_to_restart_until_it_did(clone,
             colab.prepare("08", "v1", clone)
     monkeypatch.delitem(sys.modules, "somelib")
     colab.prepare("08", "v1", clone)
+
+
+def test_pip_takes_the_fences_and_keeps_what_is_here():
+    """Colab's PyTorch has a local version, +cu128, which pip refuses beside `<=`."""
+    here = {"torch": "2.14.0+cu128", "pandas": "2.2.3"}
+    for line in colab.fences("torch==2.13.0\npandas==3.1.1", here).splitlines():
+        requirement = Requirement(line)  # InvalidRequirement where pip would refuse the line
+        assert requirement.specifier.contains(here[requirement.name])
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines():
