@@ -287,9 +287,11 @@ def _judge_file(result: Connection, one: Submission, sandboxed: bool, limits: tu
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_DATA, (sandbox.MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
-        result.send(judge_notebook(one.chapter, one.file.read_bytes(), sandboxed))
+        found = judge_notebook(one.chapter, one.file.read_bytes(), sandboxed)
     except Exception as error:
-        result.send(_nothing(chapter(one.chapter), _failure(error)))
+        found = _nothing(chapter(one.chapter), _failure(error))
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        result.send(found)
 
 
 def _failure(error: Exception) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from labs_utils.classroom import sandbox
 from labs_utils.classroom.values import decode, error
-from labs_utils.classroom.worker import _HEAD, Asked
+from labs_utils.classroom.worker import _HEAD, Asked, leaves
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises import registry
 from labs_utils.storage import replace_file
@@ -267,6 +267,9 @@ def _sent(process: Process, inputs: tuple, options: dict, folders: list[Path], b
     import torch
 
     state = {
+        # a judge that watches which of PyTorch's functions are called does so over there
+        "modes": [one for one in torch.overrides._get_current_function_mode_stack() if _is_judges(one)],
+        "gradients": [one.grad for one in leaves((*inputs, *options.values()))],
         "draws": torch.get_rng_state(),
         "grad": torch.is_grad_enabled(),
         "traced": tracemalloc.is_tracing(),

@@ -339,10 +339,10 @@ def error(content: dict) -> BaseException:
     names, words = [str(name)[:100] for name in content["kinds"][:20]], str(content["words"])[:2000]
     known = [getattr(builtins, name, None) for name in names]
     base = next((one for one in known if isinstance(one, type) and issubclass(one, Exception)), Exception)
-    if base.__name__ == names[0]:
-        made = base.__new__(base, words)
-    else:
-        made = type(names[0], (base,), {"__str__": lambda self: str(self.args[0])})(words)
+    made = base.__new__(base, words)
+    if base.__name__ != names[0] or str(made) != words:  # a KeyError, for one, says its words as their repr
+        own: Any = type(names[0], (base,), {"__str__": lambda self: str(self.args[0])})
+        made = own.__new__(own, words)
     if isinstance(content["status"], int):
         made.__dict__["response"] = types.SimpleNamespace(status_code=content["status"])
     return made

@@ -99,7 +99,11 @@ class Worker:
         handed = tuple(self.received(one) for one in inputs)
         named = {name: self.received(one) for name, one in options.items()}
         given = (*handed, *named.values())
-        before, files = [_after(one) for one in given], Files(state["files"])
+        for tensor, gradient in zip(leaves(given), state["gradients"], strict=True):
+            tensor.grad = gradient
+        # The items of a list as they are now: what an answer puts in their place is no change of theirs.
+        known = [[*one] if _holds_tensors(one) else one for one in given]
+        before, files = [_after(one) for one in known], Files(state["files"])
         called, heard = self.kept[handle], io.StringIO()
         called = getattr(called, method) if method else called
         if state["beside"] is not None:
@@ -107,10 +111,14 @@ class Worker:
         torch.set_rng_state(state["draws"])
         with torch.set_grad_enabled(state["grad"]), contextlib.redirect_stdout(heard), _memory(state["traced"]) as most:
             try:
-                told = {"result": self.encoder(given).encode(called(*handed, **named))}
+                with contextlib.ExitStack() as watching:
+                    for mode in state["modes"]:
+                        watching.enter_context(mode)
+                    result = called(*handed, **named)
+                told = {"result": self.encoder(given).encode(result)}
             except BaseException as error:  # whatever an answer raises is for the student to read
                 told = {"error": Encoder().encode_error(error)}
-        after = [_after(one) for one in given]
+        after = [_after(one) for one in known]
         return told | {
             "printed": bool(heard.getvalue().strip()),
             "inputs": [new if new != old else None for old, new in zip(before, after, strict=True)],
@@ -279,12 +287,31 @@ def _after(value: Any) -> Any:
         # .grad of a tensor inside a graph warns, and is None
         gradient = value.grad if value.is_leaf else None
         return {"tensor": Encoder().encode(value), "gradient": Encoder().encode(gradient)}
-    if isinstance(value, list | tuple) and any(isinstance(one, torch.Tensor | torch.nn.Module) for one in value):
+    if _holds_tensors(value):
         return {"items": [_after(one) for one in value]}
     if isinstance(value, list | dict | set) or type(value).__name__ == "ndarray":
         with contextlib.suppress(TooLarge):
             return {"value": Encoder().encode(value)}
     return None
+
+
+def _holds_tensors(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, list | tuple) and any(isinstance(one, torch.Tensor | torch.nn.Module) for one in value)
+
+
+def leaves(value: Any) -> list:
+    """The tensors in inputs that can have a gradient, which no pickle carries; in the same order on both sides."""
+    import torch
+
+    if isinstance(value, torch.nn.Module):
+        return [*value.parameters()]
+    if isinstance(value, torch.optim.Optimizer):
+        return [one for group in value.param_groups for one in group["params"]]
+    if isinstance(value, list | tuple):
+        return [one for item in value for one in leaves(item)]
+    return [value] if isinstance(value, torch.Tensor) and value.is_leaf else []
 
 
 def _account(value: Any) -> dict:

@@ -62,7 +62,9 @@ def judged_far(far: Process, number: str, expression: str, near) -> Verdict:
     told = far.request(SECONDS, "take", expression)
     if not told["calls"]:
         return judge(number, decode(told["value"]))
-    return judge(number, RemoteAnswer(far, told, SECONDS, frozenset(_used(near, set()))))
+    # In a notebook, the text says when a function is a library's own.
+    used = _used(near, set()) | {getattr(near, "__name__", "")}
+    return judge(number, RemoteAnswer(far, told, SECONDS, frozenset(used)))
 
 
 def expressions(number: str) -> list[str]:
@@ -71,6 +73,18 @@ def expressions(number: str) -> list[str]:
     found += [f'answers("{number}").RIGHT["{number}"][{place}]' for place in range(len(answers(number).RIGHT[number]))]
     found += [f'wrong_answers("{number}")[{place}][0]' for place in range(len(wrong_answers(number)))]
     return found + [f"ANSWERS[{name!r}]" for name in ("None", "raises", "leaves", "yields", "an empty dict")]
+
+
+# What a judge sees here and not from afar: what an answer leaves behind in an object that does not come back. It gets a
+# mark for an answer whose result is right.
+UNSEEN = {
+    "6.5": "hooks that are left on a module",
+    "9.8": "a worker without a sandbox shares the judge's folder",
+    "10.3": "a change to the arrays inside an EvalPrediction",
+    "11.6": "a table that is left in another format",
+}
+# Messages that tell an object's words or its bytes, which differ from one process to another.
+OTHER_WORDS = {"3.2", "6.5", "5.1", "5.3", "8.7", "11.1", "12.3"}
 
 
 def steady(message: str) -> str:
@@ -87,8 +101,11 @@ def test_an_answer_is_judged_the_same_in_another_process(far, number):
         near = eval(expression, names)
         here = judge(number, copy.deepcopy(near))
         there = judged_far(far, number, expression, near)
+        if number in UNSEEN and there.status != here.status:
+            assert {here.status, there.status} == {FAILED, PASSED}, UNSEEN[number]
+            continue
         assert there.status == here.status, f"{expression}\nhere: {here}\nthere: {there}"
-        if not expression.startswith("ANSWERS"):
+        if not expression.startswith("ANSWERS") and number not in OTHER_WORDS:
             assert steady(there.message) == steady(here.message), expression
 
 
@@ -275,7 +292,6 @@ def judge_notebook(number, content, sandboxed):
         ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock: no signal gets through
     return real(number, content, sandboxed)
 grading.judge_notebook = judge_notebook
-grading.CHAPTER = float(os.environ.get("LABS_TEST_CHAPTER", grading.CHAPTER))
 """
 START = f"""
 import sys
@@ -284,6 +300,7 @@ from pathlib import Path
 from labs_utils.classroom import course, grading
 if __name__ == "__main__":
     if sys.argv[3:]:
+        grading.CHAPTER = 60.0
         grading.__dict__["_judge_file"] = __import__("one_dies").judge_file
     print(grading.grade(course.read(Path(sys.argv[1]))))
 """
@@ -301,8 +318,7 @@ def test_a_judge_that_dies_or_hangs_costs_its_submission_only(course, tmp_path):
         "s04": hand_in(course, "s04", answering("4.1", "4.2")),
     }
     words = [sys.executable, str(tmp_path / "start.py"), str(course.folder), str(tmp_path), "dies"]
-    environment = {**os.environ, "LABS_TEST_CHAPTER": "60"}
-    subprocess.run(words, check=True, env=environment, timeout=500)
+    subprocess.run(words, check=True, timeout=500)
     found = {student: result(course, one) for student, one in kept.items()}
     assert {student: passed(one) for student, one in found.items()} == {
         "s01": [], "s02": [], "s03": ["4.1"], "s04": ["4.1", "4.2"],
