@@ -134,7 +134,7 @@ def _collect(own: course.Course, chosen: argparse.Namespace) -> None:
 
 
 def _grade(own: course.Course, chosen: argparse.Namespace) -> None:
-    from labs_utils.classroom import grading
+    from labs_utils.classroom.grading import grading
 
     if chosen.no_sandbox:
         print("Without a sandbox, what students wrote can read, change and send whatever you can.")

@@ -1,4 +1,4 @@
-"""A made class of five, and what they hand in for chapter 04: the file for a school's roster, and a platform's download.
+"""A made class of five, and what they hand in for chapter 04: a school's list of them, and a platform's download.
 
 Student One solves everything. Two makes two mistakes that the judges know, and leaves the rest. Three hands in One's
 answers with other variables. Four's notebook went through Colab, and one answer never ends. Five hands in chapter 00.

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labs_utils.chapters import chapter
-from labs_utils.classroom.grading import given_cells
-from labs_utils.classroom.matching import merge
-from labs_utils.classroom.submitted import Cell, read_cells
+from labs_utils.classroom.grading.grading import given_cells
+from labs_utils.classroom.grading.matching import merge
+from labs_utils.classroom.handing.submitted import Cell, read_cells
 from labs_utils.paths import ROOT
 
 

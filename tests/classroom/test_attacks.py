@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from labs_utils.chapters import chapter
-from labs_utils.classroom import grading, sandbox
+from labs_utils.classroom.grading import grading, sandbox
 from labs_utils.exercises.verdicts import FAILED, PASSED
 from labs_utils.paths import ROOT
 from tests.classroom import made
@@ -221,7 +221,7 @@ TABLE = {
                 """
                 import json, pickle, sys, torch
                 import labs_utils as lab
-                from labs_utils.classroom import values, worker
+                from labs_utils.classroom.grading import values, worker
                 from labs_utils.exercises import judging, registry, verdicts, vocabulary
                 lab.check = lambda number, answer: print("passed")
                 judging.judge = lambda number, answer: verdicts.Verdict(number, "", "passed", "")

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from labs_utils.chapters import chapter, chapters
-from labs_utils.classroom import grading, sandbox
 from labs_utils.classroom.course import Course
-from labs_utils.classroom.remote import Process, RemoteAnswer
+from labs_utils.classroom.grading import grading, sandbox
+from labs_utils.classroom.grading.remote import Process, RemoteAnswer
+from labs_utils.classroom.grading.values import decode
 from labs_utils.classroom.submissions import Submission, keep
-from labs_utils.classroom.values import decode
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.judging import judge
 from labs_utils.exercises.registry import all_exercises
@@ -48,7 +48,8 @@ in_the_sandbox = pytest.mark.skipif(bool(refusal), reason=refusal)
 @pytest.fixture(scope="module")
 def far() -> Iterator[Process]:
     """A worker without a sandbox, that can build the same answers as the tests."""
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from labs_utils.classroom.worker import main; main()"
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    start += "from labs_utils.classroom.grading.worker import main; main()"
     with Process([sys.executable, "-c", start]) as process:
         process.begin(SECONDS)
         names = "from tests.chapters.test_judges import ANSWERS, answers, context, wrong_answers\n"
@@ -282,7 +283,7 @@ def test_no_sandbox_judges_when_it_is_asked_for(course, monkeypatch):
 
 ONE_DIES = """
 import os, signal, sys
-from labs_utils.classroom import grading
+from labs_utils.classroom.grading import grading
 real = grading.judge_notebook
 def judge_notebook(number, content, sandboxed):
     if b"dies" in content:
@@ -297,7 +298,8 @@ START = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, sys.argv[2]]
 from pathlib import Path
-from labs_utils.classroom import course, grading
+from labs_utils.classroom import course
+from labs_utils.classroom.grading import grading
 if __name__ == "__main__":
     if sys.argv[3:]:
         grading.CHAPTER = 60.0

@@ -17,7 +17,7 @@ from labs_utils.authoring.notebooks import STUB
 from labs_utils.chapters import chapter
 from labs_utils.classroom.handing import hand_in as handing_in
 from labs_utils.classroom.handing.hand_in import hand_in, handed_in, take_back
-from labs_utils.classroom.submitted import chapter_of, read_cells
+from labs_utils.classroom.handing.submitted import chapter_of, read_cells
 from labs_utils.errors import WorkbookError
 from labs_utils.hub_server import roster, server
 from labs_utils.paths import ROOT

@@ -386,6 +386,7 @@ told = {
     "hidden": [seen(root / name) for name in ("solutions", "tests", ".git", "chapters/04_tokenizers/lesson.py")],
     "chapter": seen(chapter), "notebooks": seen(root / "notebooks"), "etc": seen("/etc/shadow"), "root": seen(root),
     "kept": written("/home/student/work.txt"),
+    "may": [os.access(path, os.W_OK) for path in ("/", "/dev", "/proc/sys/kernel/core_pattern")],
     "changed": [written(path) for path in (root / "labs_utils/x.py", chapter / "judges.py", "/class/handout/x",
                                            "/usr/x", Path(sys.prefix) / "x")],
     "processes": [name for name in os.listdir("/proc") if name.isdigit()],
@@ -436,6 +437,7 @@ def test_the_course_is_there_without_its_solutions(inside):
 
 def test_nothing_but_the_home_can_be_changed(inside):
     assert inside["changed"] == [False] * 5
+    assert inside["may"] == [False] * 3  # asked, and not tried: it would change this machine
 
 
 def test_other_processes_and_their_environments_are_not_there(inside, served):

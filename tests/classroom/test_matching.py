@@ -7,9 +7,9 @@ import time
 import pytest
 
 from labs_utils.chapters import chapter, chapters
-from labs_utils.classroom.grading import given_cells
-from labs_utils.classroom.matching import Given, Merged, Step, merge, names_used, needed
-from labs_utils.classroom.submitted import Cell, Unreadable, chapter_of, read_cells
+from labs_utils.classroom.grading.grading import given_cells
+from labs_utils.classroom.grading.matching import Given, Merged, Step, merge, names_used, needed
+from labs_utils.classroom.handing.submitted import Cell, Unreadable, chapter_of, read_cells
 from tests.classroom import made
 
 CHAPTER = [

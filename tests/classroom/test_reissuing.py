@@ -8,7 +8,7 @@ import pytest
 
 from labs_utils.authoring.notebooks import STUB
 from labs_utils.classroom.handing.reissuing import YOURS, reissue
-from labs_utils.classroom.submitted import Unreadable
+from labs_utils.classroom.handing.submitted import Unreadable
 from labs_utils.paths import ROOT
 
 SHOWN = [{"output_type": "stream", "name": "stdout", "text": "kept"}]

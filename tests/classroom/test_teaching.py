@@ -8,7 +8,8 @@ import shlex
 import pytest
 
 from labs_utils import cli
-from labs_utils.classroom import course, grading, sandbox
+from labs_utils.classroom import course
+from labs_utils.classroom.grading import grading, sandbox
 from labs_utils.paths import ROOT
 from tests.classroom import five
 

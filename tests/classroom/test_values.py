@@ -16,7 +16,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labs_utils.classroom.values import Encoder, TooLarge, decode, error
+from labs_utils.classroom.grading.values import Encoder, TooLarge, decode, error
 from labs_utils.exercises.vocabulary import describe, same
 
 # Neither how fast the machine is nor chance decides whether a test passes.

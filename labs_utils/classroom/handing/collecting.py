@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from labs_utils.chapters import chapter, chapters
 from labs_utils.classroom import shown, submissions
 from labs_utils.classroom.handing.recognising import recognise
+from labs_utils.classroom.handing.submitted import LARGEST, Unreadable, chapter_of, read_cells
 from labs_utils.classroom.handing.unpacking import Found, files
 from labs_utils.classroom.roster import folded
 from labs_utils.classroom.serving.accounts import hub_name
 from labs_utils.classroom.submissions import Submission
-from labs_utils.classroom.submitted import LARGEST, Unreadable, chapter_of, read_cells
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.registry import of_chapter
 from labs_utils.paths import ROOT

@@ -23,7 +23,7 @@ from typing import Any
 from labs_utils.authoring.notebooks import STUB
 from labs_utils.chapters import chapter as the_chapter
 from labs_utils.classroom.handing import on_hub
-from labs_utils.classroom.submitted import Cell, chapter_of, read_cells
+from labs_utils.classroom.handing.submitted import Cell, chapter_of, read_cells
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises.registry import of_chapter
 from labs_utils.paths import home

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from labs_utils.authoring.notebooks import STUB
-from labs_utils.classroom.submitted import read_cells
+from labs_utils.classroom.handing.submitted import read_cells
 
 YOURS = "Yours, before the correction"
 _ALIKE = 0.5  # of SequenceMatcher's ratio: a text that was corrected has more in common, another text has less

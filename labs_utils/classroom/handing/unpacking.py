@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from labs_utils.classroom.submitted import LARGEST
+from labs_utils.classroom.handing.submitted import LARGEST
 
 ENTRIES = 5_000  # files in one source; a class of thirty hands in some hundred
 TOTAL = 1_000_000_000  # bytes read out of one archive

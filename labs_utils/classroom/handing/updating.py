@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from labs_utils.classroom.handing.reissuing import reissue
-from labs_utils.classroom.submitted import Unreadable
+from labs_utils.classroom.handing.submitted import Unreadable
 from labs_utils.errors import WorkbookError
 from labs_utils.storage import read_text, replace_file
 

@@ -48,7 +48,11 @@ def walls(home: Path, users: Path, handout: Path, models: Iterable[Path] = ()) -
     line += ["--ro-bind", str(handout / "notebooks"), str(ROOT / "notebooks")]
     for model in models:
         line += ["--ro-bind", str(model), f"{MODELS}/{model.name}"]
-    return [*line, "--bind", str(home), HOME, "--chdir", HOME, "--"]
+    line += ["--bind", str(home), HOME, "--chdir", HOME]
+    line += ["--size", str(_TEMPORARY), "--tmpfs", "/dev/shm"]
+    # `/` and `/dev` are memory without a limit; and where the teacher is root, the settings of the whole machine below
+    # /proc/sys would be the student's to write.
+    return [*line, *(word for one in ("/dev", "/proc", "/") for word in ("--remount-ro", one)), "--"]
 
 
 def lifeline() -> list[str]:

@@ -11,7 +11,7 @@ import symtable
 from dataclasses import dataclass, field
 from types import CodeType
 
-from labs_utils.classroom.submitted import Cell
+from labs_utils.classroom.handing.submitted import Cell
 from labs_utils.exercises.vocabulary import names_in
 
 _LONGEST = 200_000  # characters in one cell: more is no answer, and takes long to parse

@@ -1,8 +1,8 @@
 """The process in which a student's code runs: it runs cells, and calls what they define when a judge asks.
 
-It is started inside the sandbox (`python -m labs_utils.classroom.worker`) and trusts whoever started it: what comes in
-on its standard input are pickles of inputs. What goes out is JSON (`values`), and the judge believes none of it: the
-student's code lives in this process and may do with it what it likes. Whatever it sends is just a result, and a
+It is started inside the sandbox (`python -m labs_utils.classroom.grading.worker`) and trusts whoever started it: what
+comes in on its standard input are pickles of inputs. What goes out is JSON (`values`), and the judge believes none of
+it: the student's code lives in this process and may do with it what it likes. Whatever it sends is just a result, and a
 result has to be right.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, BinaryIO
 
-from labs_utils.classroom.values import Encoder, TooLarge
+from labs_utils.classroom.grading.values import Encoder, TooLarge
 
 PROCESSES = 128  # with their threads
 _HEAD = struct.Struct("!Q")
@@ -331,7 +331,7 @@ def main() -> None:
     for place in (0, 1, 2) if os.environ.get("LABS_WORKER_LOUD") != "1" else (0, 1):
         os.dup2(nothing, place)
     # The module that pickles name, and not a second one called __main__.
-    from labs_utils.classroom import worker
+    from labs_utils.classroom.grading import worker
 
     worker.Worker(requests, answers).serve()
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
-from labs_utils.classroom import sandbox
-from labs_utils.classroom.values import decode, error
-from labs_utils.classroom.worker import _HEAD, Asked, leaves
+from labs_utils.classroom.grading import sandbox
+from labs_utils.classroom.grading.values import decode, error
+from labs_utils.classroom.grading.worker import _HEAD, Asked, leaves
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises import registry
 from labs_utils.storage import replace_file

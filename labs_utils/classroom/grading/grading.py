@@ -3,8 +3,10 @@
 What is defended, and against whom: a student who wants a mark without the work, or harm. Their code runs in `worker`,
 inside `sandbox`, once for each submission, and can reach no solution, judge, test, mark, other student or network. The
 judge runs here: it sends inputs and reads results as JSON (`values`), so that no object, patch or frame of theirs is
-ever in its process. Verdicts, outputs and metadata that a notebook brings along are not read. What remains: whoever
-copies a right answer has a right answer (the report shows equal code), and whoever breaks Linux's namespaces.
+ever in its process; and each submission is judged in a process of its own. Verdicts, outputs and metadata that a
+notebook brings along are not read. What remains: whoever copies a right answer has a right answer (the report shows
+equal code); what a judge has to watch while an answer runs (`vocabulary.beside`, calls that are counted) is watched
+over there, and can be forged by somebody determined; and whoever breaks Linux's namespaces breaks out.
 """
 
 import contextlib
@@ -26,13 +28,14 @@ from pathlib import Path
 from typing import Any
 
 from labs_utils.chapters import Chapter, chapter
-from labs_utils.classroom import private_folder, sandbox, write_private
+from labs_utils.classroom import private_folder, write_private
 from labs_utils.classroom.course import Course
-from labs_utils.classroom.matching import Given, Merged, merge, names_used, needed
-from labs_utils.classroom.remote import Gone, Process, RemoteAnswer
+from labs_utils.classroom.grading import sandbox
+from labs_utils.classroom.grading.matching import Given, Merged, merge, names_used, needed
+from labs_utils.classroom.grading.remote import Gone, Process, RemoteAnswer
+from labs_utils.classroom.grading.values import decode
+from labs_utils.classroom.handing.submitted import Unreadable, chapter_of, read_cells
 from labs_utils.classroom.submissions import Submission, all_of, counting
-from labs_utils.classroom.submitted import Unreadable, chapter_of, read_cells
-from labs_utils.classroom.values import decode
 from labs_utils.errors import WorkbookError
 from labs_utils.exercises import registry
 from labs_utils.exercises.judging import judge
@@ -102,7 +105,7 @@ def given_cells(own: Chapter) -> list[Given]:
 def judges_key(number: str) -> str:
     """What a result was judged with: the judges, the notebook, the code around them, the libraries; a sha256."""
     own, found = chapter(number), hashlib.sha256()
-    code = [ROOT / "labs_utils" / room for room in ("exercises", "classroom")]
+    code = [ROOT / "labs_utils" / room for room in ("exercises", "classroom/grading")]
     files = [own.folder / "judges.py", ROOT / "notebooks" / f"{own.stem}.ipynb"]
     for path in [*files, *sorted(file for room in code for file in room.glob("*.py"))]:
         found.update(path.read_bytes())
@@ -154,7 +157,7 @@ class _Run:
 
     def _try(self, places: list[int]) -> None:
         """Run these steps in a new process, until one of them ends it."""
-        arguments = ["-m", "labs_utils.classroom.worker"]
+        arguments = ["-m", "labs_utils.classroom.grading.worker"]
         words = sandbox.command(arguments) if self.sandboxed else sandbox.without(arguments)
         with Process(words) as process:
             process.begin(_START)

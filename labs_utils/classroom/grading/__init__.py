@@ -1,0 +1,1 @@
+"""Grading: what was handed in runs in a sandbox, and is judged outside of it."""
