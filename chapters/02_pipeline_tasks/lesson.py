@@ -245,6 +245,7 @@ reads_chinese = load("sentiment-analysis", "zh-sentiment")
 more = [*chinese, "手机用了两天就坏了。"]
 for text, answer in zip(more, reads_chinese(more)):
     print(text, answer["label"], f"{answer['score']:.2f}", reads_chinese.tokenizer.tokenize(text))
+pieces_of_many_languages = reads_chinese.tokenizer  # section 2.10 needs it again
 del reads_chinese  # it is large
 
 # %% [markdown]
@@ -410,14 +411,14 @@ generator = load("text-generation", "llm", dtype=torch.float32)
 print(f"{generator.model.num_parameters():,} parameters")
 prompt = "Once upon a time there was"
 set_seed(0)
-two = generator(prompt, max_new_tokens=10, num_return_sequences=2)
+two = generator(prompt, max_new_tokens=5, num_return_sequences=2)
 [one["generated_text"] for one in two]
 
 # %%
 set_seed(0)
-again = generator(prompt, max_new_tokens=10, num_return_sequences=2)
+again = generator(prompt, max_new_tokens=5, num_return_sequences=2)
 set_seed(1)
-other = generator(prompt, max_new_tokens=10, num_return_sequences=2)
+other = generator(prompt, max_new_tokens=5, num_return_sequences=2)
 two == again, two == other
 
 # %% [markdown]
@@ -498,15 +499,15 @@ def ask(chats: list[list[dict]], **limits) -> list[str]:
 
 orders = ["You are a cook.", "You are a cat.", "Write in capital letters only."]
 chats = [[message(order, "system"), message("Who are you?")] for order in orders]
-pd.Series(ask(chats, max_new_tokens=20), index=orders, name="Who are you?").to_frame()
+pd.Series(ask(chats, max_new_tokens=12), index=orders, name="Who are you?").to_frame()
 
 # %% [markdown]
-# (An answer may be cut: 20 tokens are the limit.) It plays the cook and the cat, and doesn't obey the third. Does it
+# (An answer may be cut: 12 tokens are the limit.) It plays the cook and the cat, and doesn't obey the third. Does it
 # have a memory? Before you run this: *Who am I?*, once at the end of a conversation and once alone.
 
 # %%
 history = [message("Hello! I am Ada."), message("Good, I will remember that.", "assistant"), message("Who am I?")]
-for chat, answer in zip((history, history[-1:]), ask([history, history[-1:]], max_new_tokens=12)):
+for chat, answer in zip((history, history[-1:]), ask([history, history[-1:]], max_new_tokens=8)):
     print(len(chat), "messages in:", answer)
 
 # %% [markdown]
@@ -514,20 +515,18 @@ for chat, answer in zip((history, history[-1:]), ask([history, history[-1:]], ma
 # two calls it keeps nothing. A chat program sends the **whole** conversation each time, which is why long ones cost
 # more.
 #
-# And does it know things? Eight capitals and eight sums, in one batch. Before you run this: of which will it get more?
+# And does it know things? Five capitals and five sums, in one batch. Before you run this: of which will it get more?
 
 # %%
-capitals = {"Italy": "Rome", "Spain": "Madrid", "Egypt": "Cairo", "Norway": "Oslo",
-            "Canada": "Ottawa", "Peru": "Lima", "Turkey": "Ankara", "Kenya": "Nairobi"}
-sums = {"3 + 4": 7, "9 + 8": 17, "6 * 7": 42, "20 - 13": 7,
-        "17 + 25": 42, "12 * 12": 144, "100 - 58": 42, "250 + 375": 625}
+capitals = {"Italy": "Rome", "Egypt": "Cairo", "Norway": "Oslo", "Canada": "Ottawa", "Kenya": "Nairobi"}
+sums = {"3 + 4": 7, "6 * 7": 42, "20 - 13": 7, "17 + 25": 42, "12 * 12": 144}
 asked = {f"What is the capital of {country}?": city for country, city in capitals.items()}
 asked |= {f"What is {problem}? Answer with a number.": str(result) for problem, result in sums.items()}
 replies = ask([[message(text)] for text in asked], max_new_tokens=12)
 right = [re.search(rf"\b{true}\b", reply) is not None for true, reply in zip(asked.values(), replies)]
 
 # %%
-print(f"capitals: {sum(right[:8])} of 8, sums: {sum(right[8:])} of 8")
+print(f"capitals: {sum(right[:5])} of 5, sums: {sum(right[5:])} of 5")
 pd.DataFrame({"asked": list(asked), "answer": replies, "right": right})
 
 # %% [markdown]
@@ -832,29 +831,29 @@ pd.DataFrame([{"kind": judged["kind"][i], "question": test[i]["question"], "answ
 # %% [markdown]
 # Today's advice is to ask a chat model instead. It reads text and question, and writes its answer in its own words.
 # Examples help it to the form that we want: a conversation that never took place, with short answers and one *not in
-# the text*. Before you run this: which of the two will find more of six answers? And which will say that there is none?
+# the text*. Before you run this: which of the two finds more of four answers? And which will say that there is none?
 
 # %%
 harbour = "Anna lives in Oslo with her two sons. She repairs old boats and sells them in the harbour."
 example = [message(f"Text: {harbour}\nQuestion: Where does Anna live?"), message("Oslo", "assistant"),
            message("Question: How old is she?"), message("not in the text", "assistant")]
-few = [*test[:6], *test[-2:]]  # the last two have no answer
+few = [*test[2:6], test[-1]]  # the last one has no answer
 chats = [[*example, message(f"Text: {row['context']}\nQuestion: {row['question']}")] for row in few]
-spoken = ask(chats, max_new_tokens=14)
+spoken = ask(chats, max_new_tokens=12)
 
 # %%
 true = [(row["answers"]["text"] or ["not in the text"])[0] for row in few]
-pointed = [one["answer"] for one in (*answers[:6], *answers[-2:])]
+pointed = [one["answer"] for one in (*answers[2:6], answers[-1])]
 for name, given in {"the reader": pointed, "the chat model": spoken}.items():
     found = [wanted.lower() in text.lower() for wanted, text in zip(true, given)]
-    print(f"{name}: the true words in {sum(found[:6])} of 6 answers; “not in the text” {sum(found[6:])} times of 2")
+    print(f"{name}: the true words in {sum(found[:4])} of 4 answers; “not in the text” {sum(found[4:])} times of 1")
 pd.DataFrame({"question": [row["question"] for row in few], "true": true, "reader": pointed, "chat model": spoken})
 
 # %% [markdown]
 # Neither says no: our code makes the reader point at something, and the chat model writes something. The reader is a
 # sixth of its size and was trained for this alone; it has the true words more often, and whatever it gives does stand
 # in the text. The chat model's answers are sentences of its own. One comes near in other words, which our count doesn't
-# see; most state what stands nowhere. Eight questions are few, and a larger chat model may do better: put the same
+# see; most state what stands nowhere. Five questions are few, and a larger chat model may do better: put the same
 # questions to it. One question is good for every answer: where does the text say so?
 #
 # ### Exercise 2.5
@@ -962,7 +961,7 @@ translator("我是真的很穷不要再坑我了", max_new_tokens=12)
 # It doesn't say so. This model reads one language and writes one; which ones is in the checkpoint's name and card, and
 # nowhere in the code.
 #
-# And the chat model? It gets an order and three examples. Before you run this: which will be nearer to the good
+# And the chat model? It gets an order and two examples. Before you run this: which will be nearer to the good
 # translations, the small specialist or the chat model with some eighty times as many parameters? We count shared words:
 # the F1 of the two bags of words, between 0 and 1.
 
@@ -973,10 +972,10 @@ def shared_words(written: str, wanted: str) -> float:
     return 2 * (one & two).total() / max(1, one.total() + two.total())
 
 order = [message("You translate French into English.", "system")]
-for source, target in {"Bonjour, comment allez-vous ?": "Hello, how are you?", "Je ne sais pas.": "I don't know.",
+for source, target in {"Bonjour, comment allez-vous ?": "Hello, how are you?",
                        "Le chat dort sur la chaise.": "The cat is sleeping on the chair."}.items():
     order += [message(source), message(target, "assistant")]
-by_chat = ask([[*order, message(source)] for source in french], max_new_tokens=16)
+by_chat = ask([[*order, message(source)] for source in french], max_new_tokens=10)
 
 # %%
 tables = {"translator": english, "chat model": by_chat}
@@ -987,9 +986,9 @@ print(f"{generator.model.num_parameters() / translator.model.num_parameters():.0
 pd.DataFrame({"French": french, **tables, "a good translation": wanted.values()})
 
 # %% [markdown]
-# The specialist wins by far. The chat model catches a word here and there, makes a sentence around it, and repeats the
-# cat of our example. A chat model that was made for several languages may do much better. So before you follow the
-# advice to *use a chat model instead*, put a few of your own texts to both.
+# The specialist wins by far. The chat model may get a short sentence right; mostly it catches a word, makes a sentence
+# around it, and repeats the cat of our example. A chat model that was made for several languages may do much better. So
+# before you follow the advice to *use a chat model instead*, put a few of your own texts to both.
 #
 # **Beams.** Back to the translator. Greedy decoding takes the likeliest token at each step. Beam search keeps several
 # beginnings alive, and may find a sentence that is likelier as a whole. Our translator did so all along: its checkpoint
@@ -1109,7 +1108,7 @@ summarizer = pipeline("summarize", model=generator.model, tokenizer=generator.to
 
 # %%
 texts = {"max_new_tokens=48, from above": short}
-for limit in ({"max_new_tokens": 10}, {"min_new_tokens": 32, "max_new_tokens": 36}):
+for limit in ({"max_new_tokens": 6}, {"min_new_tokens": 28, "max_new_tokens": 30}):
     texts[str(limit)] = summarizer(america, **limit)[0]["generated_text"]
 sizes = [len(summarizer.tokenizer(text)["input_ids"]) for text in texts.values()]
 pd.DataFrame({"tokens": sizes, "text": texts.values()}, index=list(texts))
@@ -1137,14 +1136,14 @@ new_words(short, america)
 # to look.
 #
 # Now count. How many words does a summary share with the one that comes with the article? `shared_words` of section 2.8
-# is the idea of **ROUGE-1**. And we need something to beat: the article's first sentence. Six articles in one batch; to
-# save time, the model reads the first 450 characters of each:
+# is the idea of **ROUGE-1**. And we need something to beat: the article's first sentence. Four articles in one batch;
+# to save time, the model reads the first 300 characters of each:
 
 # %%
 news_set = lab.dataset("articles")
-articles = load_dataset(news_set, revision=news_set.revision, split="test").select(range(6))
-openings = [text[:450] for text in articles["text"]]
-by_model = [one[0]["generated_text"] for one in summarizer(openings, max_new_tokens=32, batch_size=6)]
+articles = load_dataset(news_set, revision=news_set.revision, split="test").select(range(1, 5))
+openings = [text[:300] for text in articles["text"]]
+by_model = [one[0]["generated_text"] for one in summarizer(openings, max_new_tokens=24, batch_size=4)]
 first = [re.split(r"(?<=[.!?])\s", text)[0] for text in articles["text"]]
 scores = pd.DataFrame({"the model": map(shared_words, by_model, articles["summary"]),
                        "the first sentence": map(shared_words, first, articles["summary"])})
@@ -1165,16 +1164,16 @@ axes.set_title(f"The model shares more words than the first sentence on {ahead} 
 # read them, beside the summaries that come with the articles:
 
 # %%
-pd.DataFrame({"headline": articles["headline"], "the model (32 tokens)": by_model, "wanted": articles["summary"]})
+pd.DataFrame({"headline": articles["headline"], "the model (24 tokens)": by_model, "wanted": articles["summary"]})
 
 # %% [markdown]
 # Honestly: it has caught what a summary sounds like, and now and then what the article is about. Some don't summarize
-# at all: they copy the beginning, or talk **about** *the text* and its author. The code stays as it is when you give
-# `summarize` a larger chat model. Then, too, ask of each sentence: is that in the article?
+# at all: they copy the beginning, or talk **about** *the text*. The code stays as it is when you give `summarize` a
+# larger chat model. Then, too, ask of each sentence: is that in the article?
 
 # %%
 def summarize(article: str) -> str:
-    return summarizer(article, max_new_tokens=32)[0]["generated_text"]
+    return summarizer(article, max_new_tokens=24)[0]["generated_text"]
 
 form(summarize, article=openings[1])
 
@@ -1275,15 +1274,12 @@ form(search, query="medical test results")
 # this: what will be nearer to an English sentence, its Chinese translation or another English sentence?
 
 # %%
-from transformers import AutoTokenizer
-
-several = lab.checkpoint("multilingual-encoder")
-several_tokenizer = AutoTokenizer.from_pretrained(several, revision=several.revision)
+several = lab.checkpoint("multilingual-encoder")  # section 2.2 loaded its tokenizer, with the adapter's model
 several_model = AutoModel.from_pretrained(several, revision=several.revision, add_pooling_layer=False, dtype=torch.float32)
 several_model = several_model.to(device).eval()
 
 def embed_any(texts: list[str]) -> torch.Tensor:
-    return embed([f"query: {text}" for text in texts], several_tokenizer, several_model)
+    return embed([f"query: {text}" for text in texts], pieces_of_many_languages, several_model)
 
 # %%
 trio = {
@@ -1381,7 +1377,7 @@ print(f"0 and 2: {three[0] @ three[2]:.2f}   0 and 1: {three[0] @ three[1]:.2f}"
 same = lab.dataset("paraphrase")
 pairs = load_dataset(same, revision=same.revision)
 
-sample = {"train": pairs["train"].select(range(100)), "validation": pairs["validation"].select(range(80))}
+sample = {"train": pairs["train"].select(range(100)), "validation": pairs["validation"].select(range(60))}
 sides = {split: (embed(rows["sentence1"][:]), embed(rows["sentence2"][:])) for split, rows in sample.items()}
 alike = {split: (u * v).sum(dim=-1) for split, (u, v) in sides.items()}  # [pairs] each
 truth = {split: torch.tensor(rows["label"][:]) == 1 for split, rows in sample.items()}
@@ -1545,11 +1541,11 @@ pd.DataFrame(cases).T
 # %% [markdown]
 # A weight that is **missing** was made up. If it belongs to the head, every answer of the pipeline is. A weight that is
 # **left over** was in the file and isn't used, which is harmless for the answer and says that the checkpoint was meant
-# for something else. Only the second row is clean. Now the proof on sixty opinions:
+# for something else. Only the second row is clean. Now the proof on forty opinions:
 
 # %%
 opinions = lab.dataset("opinions")
-rows = load_dataset(opinions, revision=opinions.revision, split="test").select(range(60))
+rows = load_dataset(opinions, revision=opinions.revision, split="test").select(range(40))
 truth_here = torch.tensor(rows["label"][:])
 set_seed(0)
 judges = {"encoder, random head": load("text-classification", "encoder"), "sentiment": classifier}
@@ -1753,3 +1749,34 @@ lab.quiz("02")
 # - A missing head is made up without an error. The load report names what is missing; read it before the answers.
 #
 # Next: [03 Inside a pipeline](03_pipeline_internals.ipynb) takes one of these calls apart.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - A score of 0.99 can be read as good news, or as *true*. It is the model's certainty among its own labels (2.2).
+# - Zero-shot scores that sum to 1 can be taken for *one of them fits*; see `multi_label` (2.3).
+# - Cosine can be taken for sameness of meaning: *not play* is closest of all (2.10), and near misses are about as close
+#   as paraphrases (2.11). With the multilingual encoder 0.75 means nothing.
+# - *No error, so the checkpoint fits*: 2.12, with the load report as data.
+#
+# **To discuss:**
+#
+# - *The library dropped question answering and translation, and says: ask a chat model. Would you have?* Lean on the
+#   counts of 2.7, the two numbers of 2.8. A good answer says of which model, and on how few examples; knows that a
+#   larger one may differ; and values that the reader's answer stands in the text.
+# - *Where should a system be able to say “I don't know”?* Lean on the bars of 2.2; the row without an answer in 2.7;
+#   the emotion model in 2.12. A good answer names a place (one more label, a threshold from data, the question *where
+#   does the text say so?*) and sees that the score alone won't do.
+# - *Is sharing words a good judge of summaries?* Lean on 2.9: the points, then the table beside the wanted summaries. A
+#   good answer says that truth and length are not in it, and names the first sentence as the rival to beat.
+# - *What does a threshold need before you believe it?* Lean on 2.11: the two heaps; training pairs against new ones. A
+#   good answer has it chosen on one set, measured on another, and compared with the constant answer.
+#
+# **If time is short.** 2.13, 2.6 and 2.5 can be left out (the checking cell of *What changed* uses 2.5 and 2.6). The
+# others hang together: 2.2 gives `form` to all, 2.4 `ask`; then come `sorter` of 2.3 in 2.11, `shared_words` of 2.8 in
+# 2.9, the headlines of 2.9 in 2.10. Exercise to keep: 2.9; chapters 05 and 07 read load reports again.
+#
+# **In class.** `labs fetch` brings the chat model and the multilingual encoder; 2.2 needs the second one already. What
+# the text says of answers is true offline; in hub mode other models answer. The forms need a running kernel: let each
+# student bring one unkind sentence for 2.2.

@@ -33,13 +33,13 @@ messages = []
 for question in ("Who are you?", "What is the capital of Italy?"):
     messages.append({"role": "user", "content": question})
     chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-    written = model.generate(**chat.to(device), max_new_tokens=20, do_sample=False)[0, chat["input_ids"].shape[1] :]
+    written = model.generate(**chat.to(device), max_new_tokens=12, do_sample=False)[0, chat["input_ids"].shape[1] :]
     messages.append({"role": "assistant", "content": tokenizer.decode(written, skip_special_tokens=True)})
     print(f"{question}\n→ {messages[-1]['content']}")
 
 # %% [markdown]
 # In the one with `generate`; all others get its input ready or read what came out. The history is a list of messages,
-# and the program only grows it. (An answer may be cut: 20 tokens are the limit.) Now the five stations, one after the
+# and the program only grows it. (An answer may be cut: 12 tokens are the limit.) Now the five stations, one after the
 # other. **Template**: what the model reads is one string. **Ids**: the tokenizer of chapter 04 cuts it. Before you run
 # this: who wrote the first message of the string?
 
@@ -118,7 +118,7 @@ import pandas as pd
 
 pd.set_option("display.max_colwidth", 240)
 texts = ["Once upon a time, a", "The three best pets are"]
-answers = write([*texts, *(as_chat(text) for text in texts)], do_sample=False)
+answers = write([*texts, *(as_chat(text) for text in texts)], new=10, do_sample=False)
 pd.DataFrame({"plain, it goes on": answers[:2], "in its template, it answers": answers[2:]}, index=texts)
 
 # %% [markdown]
@@ -304,7 +304,7 @@ knobs = {
     "no_repeat_ngram_size=3": {"no_repeat_ngram_size": 3},
 }
 looping = "She said that he said that she said that"
-rows = {name: write([looping], new=16, do_sample=False, **knob)[0] for name, knob in knobs.items()}
+rows = {name: write([looping], new=12, do_sample=False, **knob)[0] for name, knob in knobs.items()}
 pd.DataFrame({f"{looping} …": rows})
 
 # %% [markdown]
@@ -666,11 +666,11 @@ with lab.expect_error(ValueError):
 
 # %%
 trusted = {"custom_generate": folder, "trust_remote_code": True}
-hardly = model.generate(**prompt, **trusted, penalty_alpha=1e-9, top_k=2, max_new_tokens=5)
-assert torch.equal(hardly, output[:, : start + 5])  # greedy's tokens
-free = model.generate(**prompt, **trusted, num_beams=4, num_beam_groups=2, diversity_penalty=0.0, max_new_tokens=5)
+hardly = model.generate(**prompt, **trusted, penalty_alpha=1e-9, top_k=2, max_new_tokens=4)
+assert torch.equal(hardly, output[:, : start + 4])  # greedy's tokens
+free = model.generate(**prompt, **trusted, num_beams=4, num_beam_groups=2, diversity_penalty=0.0, max_new_tokens=4)
 assert torch.equal(free[0], free[1])  # two groups that don't pay write the same
-two = model.generate(**prompt, do_sample=False, num_beams=2, max_new_tokens=5)
+two = model.generate(**prompt, do_sample=False, num_beams=2, max_new_tokens=4)
 assert torch.equal(free[0], two[0])  # and it is what two beams write
 
 # %% [markdown]
@@ -737,12 +737,12 @@ def seconds(ids, cache=None, repeats=2):
 # %%
 from tqdm.auto import tqdm
 
-lengths, without, cached = [40, 80, 160, 320], [], []
+lengths, without, cached = [25, 50, 100, 200], [], []
 ids = torch.randint(1000, (1, max(lengths)), device=device)
 for length in tqdm(lengths, desc="lengths"):
     whole, past = seconds(ids[:, :length])
     without.append(whole)
-    cached.append(seconds(ids[:, -1:], past, repeats=4)[0])  # the cache grows by a token at each run: hardly anything
+    cached.append(seconds(ids[:, -1:], past, repeats=3)[0])  # the cache grows by a token at each run: hardly anything
 
 # %%
 figure, axes = plt.subplots(figsize=(6.5, 3))
@@ -885,7 +885,7 @@ kept.temperature, kept.top_k
 # %%
 dot = tokenizer(".")["input_ids"]
 for eos in (tokenizer.eos_token_id, [tokenizer.eos_token_id, *dot]):
-    ended = model.generate(**prompt, do_sample=False, max_new_tokens=9, eos_token_id=eos)
+    ended = model.generate(**prompt, do_sample=False, max_new_tokens=8, eos_token_id=eos)
     print(eos, repr(tokenizer.decode(ended[0, start:])))
 
 # %% [markdown]
@@ -1197,7 +1197,7 @@ hook = model.model.register_forward_hook(lambda *_: passes.append(1))
 counts, texts = {}, {}
 for name, options in {"plain": {}, "with look-up": {"prompt_lookup_num_tokens": 8}}.items():
     passes.clear()
-    ids = model.generate(**copying, do_sample=False, max_new_tokens=22, **options)
+    ids = model.generate(**copying, do_sample=False, max_new_tokens=14, **options)
     texts[name] = ids[0, copying["input_ids"].shape[1] :]
     counts[name] = {"tokens": len(texts[name]), "forward passes": len(passes)}
 hook.remove()
@@ -1253,7 +1253,7 @@ strategies = {
 def measure(options):
     """Perplexity, distinct-2 and self-BLEU of six texts; and two of the texts."""
     told = {"output_logits": True, "return_dict_in_generate": True}
-    out = model.generate(**batch, **options, **told, max_new_tokens=20)
+    out = model.generate(**batch, **options, **told, max_new_tokens=10)
     new, family = out.sequences[:, begin:], getattr(out, "beam_indices", None)
     scores = model.compute_transition_scores(out.sequences, out.logits, family, normalize_logits=True)
     ends = new == tokenizer.eos_token_id
@@ -1275,7 +1275,7 @@ pd.DataFrame({name: numbers for name, (numbers, _) in measured.items()}).T.round
 pd.DataFrame({name: texts for name, (_, texts) in measured.items()}).T
 
 # %% [markdown]
-# Two sides of one coin. Searching gives texts that the model finds likely, and all alike; greedy has only one to give.
+# Two sides of one coin. Searching gives texts that the model finds likely, and much alike; greedy has only one to give.
 # A high temperature gives different texts, and soon no English. In between lies what people use for stories.
 #
 # ### Exercise 12.8
@@ -1308,7 +1308,7 @@ closed = """The capital of France is=Paris;The capital of Italy is=Rome;The capi
 The capital of Germany is=Berlin;The capital of Egypt is=Cairo;The capital of Spain is=Madrid;Grass is usually=green
 The capital of Greece is=Athens;The capital of Peru is=Lima;The opposite of hot is=cold;The opposite of up is=down
 The opposite of empty is=full;The opposite of young is=old;The opposite of early is=late;The opposite of left is=right
-The largest planet of the solar system is=Jupiter;The planet closest to the sun is=Mercury;Snow is usually=white
+The capital of China is=Beijing;The capital of Russia is=Moscow;Snow is usually=white
 A baby dog is called a=puppy;A baby cat is called a=kitten;A young cow is called a=calf;Frozen water is called=ice
 The day after Monday is=Tuesday;The month after May is=June;The number after seven is=eight;A ripe banana is=yellow
 In Brazil people speak=Portuguese;In Austria people speak=German;The largest ocean is the=Pacific"""
@@ -1439,3 +1439,32 @@ lab.quiz("12")
 # - Sampling is for variety, greedy for closed questions, a text in front of the question for facts: measured above.
 #
 # Next: chapter 13, Sharing on a Hub, puts a model where others can find it.
+
+# %% [markdown] tags=["instructor"]
+# ## For the instructor
+# **Where it sticks.** Watch for these, besides the mistakes that the judges know:
+#
+# - *Deterministic* can be taken for *likeliest*: 12.5 finds a likelier text than greedy, and 12.6 counts the misses.
+# - *Likeliest* can be taken for *true* (12.15).
+# - A decoder's output begins with the prompt (12.2); `[start:]` is easily forgotten.
+# - A fresh config says nothing, and yet sampling is cut to 50 tokens and texts to 20 (12.10).
+#
+# **To discuss:**
+#
+# - *Which strategy for a form letter, a story, a fact?* Lean on 12.15: the table of three measures, then the bars of
+#   exact answers. A good answer sees that variety and surprise grow together, takes greedy for the closed question, and
+#   expects no new fact from any strategy.
+# - *The form is guaranteed, the truth is not. What is a constraint worth?* Lean on 12.13: the two columns; the answers
+#   with and without a text in 12.15. A good answer says who reads the answer next, a program or a person, and what
+#   still has to be checked.
+# - *Three strategies left the library. Was that right?* Lean on 12.7: what still runs; the refusal in 12.8. A good
+#   answer weighs code to keep against code that you must trust, and knows that three functions brought them back.
+# - *Why does a chat model look only back?* Lean on 12.9: how many old keys move under each mask. A good answer speaks
+#   of a cache that stays true, and of what each turn would cost otherwise.
+#
+# **If time is short.** 12.16 and 12.14 can be left out: no later section uses them. 12.8 can be cut to one of its three
+# strategies for reading, but run its cells: 12.10 and *What changed* use them. Chapter 15 leans on the cache (12.9) and
+# on perplexity (12.15). Exercises to keep: 12.2, and 12.4 if chapter 15 follows.
+#
+# **In class.** `labs fetch llm`: most sections write short texts with it. The sliders of 12.3 and the tree of 12.5 need
+# a running kernel: project them, and let the class vote before each step. The times of 12.9 depend on the machine.

@@ -21,7 +21,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add.add_argument("--name", required=True)
     add.add_argument("--id", required=True)
     add.add_argument("--email", default="")
-    _action(actions, "remove", "take a student off the roster, and delete all that is theirs").add_argument("id")
+    _action(actions, "remove", "take a student off the roster, and delete all that is theirs").add_argument(
+        "id", help="as labs class status shows it"
+    )
     _action(actions, "status", "show who handed in what, and what has to be looked at")
     out = _action(actions, "hand-out", "build what the students get: a folder, and if you like more")
     out.add_argument("--zip", action="store_true", help="also as one zip file")
@@ -104,9 +106,9 @@ def _hand_out(own: course.Course, chosen: argparse.Namespace) -> None:
     from labs_utils.classroom.handing import handout
     from labs_utils.classroom.serving import accounts
 
-    print(handout.hand_out(own))
+    print(f"{handout.hand_out(own)} is what your students get.")
     if chosen.zip:
-        print(handout.as_zip(own))
+        print(f"{handout.as_zip(own)} is the same as one file: put it where they find it.")
     if chosen.git:
         print(f"{chosen.git} is at {handout.as_git(own, chosen.git)}")
     if chosen.hub:
@@ -116,7 +118,7 @@ def _hand_out(own: course.Course, chosen: argparse.Namespace) -> None:
 def _guide(own: course.Course, _: argparse.Namespace) -> None:
     from labs_utils.classroom import guide
 
-    print(guide.build(own))
+    print(f"{guide.build(own)} holds the solved chapters with notes for you. Open them in JupyterLab.")
 
 
 def _collect(own: course.Course, chosen: argparse.Namespace) -> None:
@@ -138,15 +140,20 @@ def _grade(own: course.Course, chosen: argparse.Namespace) -> None:
 
     if chosen.no_sandbox:
         print("Without a sandbox, what students wrote can read, change and send whatever you can.")
-    count = grading.grade(own, sandboxed=not chosen.no_sandbox)
-    print(f"{count} notebooks were graded; all others were before. Then: labs class report {own.folder}")
+    try:
+        count = grading.grade(own, sandboxed=not chosen.no_sandbox)
+    except KeyboardInterrupt:
+        raise WorkbookError(
+            f"Stopped. What was graded so far is kept: labs class grade {own.folder} goes on from there."
+        ) from None
+    print(f"Newly graded: {count}. What was graded before stands. Then: labs class report {own.folder}")
 
 
 def _report(own: course.Course, _: argparse.Namespace) -> None:
     from labs_utils.classroom.reporting import gradebooks, reports
 
-    print(reports.build(own))
-    print(gradebooks.plain_csv(own))
+    print(f"{reports.build(own)} is for you; the pages in students/ beside it are to be handed back.")
+    print(f"{gradebooks.plain_csv(own)} has the points.")
 
 
 def _gradebook(own: course.Course, chosen: argparse.Namespace) -> None:
@@ -168,7 +175,7 @@ def _gradebook(own: course.Course, chosen: argparse.Namespace) -> None:
 def _jupyterhub(own: course.Course, _: argparse.Namespace) -> None:
     from labs_utils.classroom.serving import jupyterhub
 
-    print(jupyterhub.write_config(own))
+    print(f"{jupyterhub.write_config(own)} is yours to change. Then: labs class serve {own.folder}")
 
 
 def _serve(own: course.Course, chosen: argparse.Namespace) -> None:

@@ -336,10 +336,17 @@ def _names_in_path(path: str, student: Student) -> bool:
     return _names(path, student) or any(named_in(part, {student.id: student}) for part in path.split("/"))
 
 
+_NOT_THEIRS = ("homes", "handout", "handout.zip", "guide")
+
+
 def _files(folder: Path) -> list[Path]:
-    """The files of a class that are the teacher's: what is in other students' homes is those students'."""
+    """The files of a class that are the teacher's own.
+
+    What is in other students' homes is those students'. What is handed out, and the guide, come from the course: an id
+    such as s01 stands in its examples, and any id of a few signs in a zip's bytes.
+    """
     found = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return sorted(path for path in found if path.relative_to(folder).parts[0] != "homes")
+    return sorted(path for path in found if path.relative_to(folder).parts[0] not in _NOT_THEIRS)
 
 
 def _is_named_in(file: Path, student: Student) -> bool:

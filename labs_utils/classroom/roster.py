@@ -260,7 +260,9 @@ def _bytes(path: Path) -> bytes:
     except OSError as error:
         raise WorkbookError(f"{path} could not be read ({error.strerror}). Give the CSV file of the class.") from None
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise WorkbookError(f"{path} is a spreadsheet. Save it as “CSV UTF-8” there, and give that file.")
+        raise WorkbookError(
+            f"{path} is a spreadsheet or an archive. In the spreadsheet, save it as “CSV UTF-8”, and give that file."
+        )
     if not content.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n,;\0"):
         raise WorkbookError(f"{path} is empty. Give the CSV file of the class: a header, and a line for each student.")
     return content

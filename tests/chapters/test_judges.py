@@ -1,6 +1,7 @@
 """Every exercise of every chapter: right answers pass, wrong ones are told why, and nothing breaks a judge."""
 
 import copy
+from functools import cache
 
 import pytest
 
@@ -33,6 +34,12 @@ def wrong_answers(number: str) -> list[tuple]:
     return known + answers(number).WRONG.get(number, [])
 
 
+@cache
+def verdicts(number: str) -> list[tuple]:
+    """(wrong answer, a part of what the learner is told, the verdict): some judges take seconds, and two tests look."""
+    return [(given, fragment, judge(number, copy.deepcopy(given))) for given, fragment in wrong_answers(number)]
+
+
 @every_exercise
 def test_reference_passes(number):
     verdict = judge(number, answer(number, solved=True, context=context(number)))
@@ -55,10 +62,8 @@ def test_right_answers_in_another_style_pass(number):
 
 @every_exercise
 def test_wrong_answers_are_told_why(number):
-    wrong = wrong_answers(number)
-    assert len(wrong) >= 2
-    for given, fragment in wrong:
-        verdict = judge(number, copy.deepcopy(given))
+    assert len(verdicts(number)) >= 2
+    for given, fragment, verdict in verdicts(number):
         assert verdict.status == FAILED, f"{number}: a wrong answer is {verdict.status}: {given}"
         assert fragment in verdict.message, f"{number}: expected …{fragment}… in: {verdict.message}"
 
@@ -75,7 +80,7 @@ def test_hostile_answers_get_a_sentence(number):
 def test_messages_leak_no_solution(number):
     source, _ = exercise(number)
     telling = [line for line in solution_lines(source) if len(line) > 24]
-    messages = [judge(number, copy.deepcopy(given)).message for given, _ in wrong_answers(number)]
+    messages = [verdict.message for _, _, verdict in verdicts(number)]
     messages += all_exercises()[number].hints
     for line in telling:
         assert not any(line in message for message in messages), f"{number} gives away: {line}"

@@ -119,7 +119,7 @@ def test_platforms_put_the_student_into_a_name(path, id):
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("04_tokenizers.ipynb", "name nobody on the roster. Put the id in front, such as s01_04_tokenizers.ipynb"),
+        ("04_tokenizers.ipynb", "nobody on the roster. Put the id in front, such as ID_04_tokenizers.ipynb, or add"),
         ("04_tokenizers-7.ipynb", "nobody"),  # a seventh copy, or a student
         ("2026-11-7 04_tokenizers.ipynb", "nobody"),
         ("Participant 7_1234567_assignsubmission_file_/04_tokenizers.ipynb", "nobody"),

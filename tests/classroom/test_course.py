@@ -316,6 +316,14 @@ def test_a_students_accounts_go_with_them(course):
     assert set(accounts.tokens(course.folder)) == {"s01", "s03", "teacher"}
 
 
+def test_what_is_handed_out_names_no_student_though_its_examples_have_the_id(course):
+    for name in ("handout/labs_utils/roster.py", "guide/04_tokenizers.ipynb", "handout.zip"):
+        write_private(course.folder / name, "such as s01_04_tokenizers.ipynb")
+    write_private(course.folder / "my-notes.txt", "s01 asked about merges")
+    [line] = [line for line in classes.remove(course, "s01").splitlines() if line.startswith("Still named")]
+    assert line == "Still named in files that were left alone, look at them: my-notes.txt."
+
+
 def test_a_student_whose_line_was_deleted_by_hand_can_still_be_removed(course):
     handed_in(course, "s01")
     path = course.folder / "roster.csv"

@@ -26,7 +26,7 @@ from labs_utils.errors import WorkbookError
 from labs_utils.exercises.judging import judge
 from labs_utils.exercises.registry import all_exercises
 from labs_utils.exercises.verdicts import FAILED, NOT_ATTEMPTED, PASSED, Verdict
-from labs_utils.exercises.vocabulary import _used
+from labs_utils.exercises.vocabulary import _LIBRARIES, _used
 from labs_utils.paths import ROOT
 from tests.chapters.test_judges import answers, context, wrong_answers
 from tests.classroom import made
@@ -64,7 +64,8 @@ def judged_far(far: Process, number: str, expression: str, near) -> Verdict:
     if not told["calls"]:
         return judge(number, decode(told["value"]))
     # In a notebook, the text says when a function is a library's own.
-    used = _used(near, set()) | {getattr(near, "__name__", "")}
+    is_librarys = str(getattr(near, "__module__", "")).partition(".")[0] in _LIBRARIES
+    used = _used(near, set()) | ({near.__name__} if is_librarys else set())
     return judge(number, RemoteAnswer(far, told, SECONDS, frozenset(used)))
 
 
@@ -302,7 +303,7 @@ from labs_utils.classroom import course
 from labs_utils.classroom.grading import grading
 if __name__ == "__main__":
     if sys.argv[3:]:
-        grading.CHAPTER = 60.0
+        grading.CHAPTER = 20.0
         grading.__dict__["_judge_file"] = __import__("one_dies").judge_file
     print(grading.grade(course.read(Path(sys.argv[1]))))
 """

@@ -81,3 +81,19 @@ def test_the_gradebook_has_the_points(folder):
 def test_the_guide_has_the_solutions_and_notes_for_the_teacher(folder):
     text = (folder / "guide" / "04_tokenizers.ipynb").read_text(encoding="utf-8")
     assert "For the instructor" in text and "counted each word once" in text
+
+
+def test_stopping_the_grading_ends_in_a_sentence_that_says_how_to_go_on(folder, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grading, "grade", stopped)
+    assert cli.main(["class", "grade", str(folder)]) == 1
+    told = capsys.readouterr().err
+    assert "What was graded so far is kept" in told and f"labs class grade {folder}" in told
+
+
+def test_the_report_has_its_parts_in_the_order_that_the_page_tells(folder):
+    page = (folder / "reports" / "index.html").read_text(encoding="utf-8")
+    heads = re.findall(r"<h2[^>]*>([^<:]+)", page)
+    assert heads == ["What was not understood", "The hardest exercises", "What needs you", "Marks", "Equal code"]

@@ -162,6 +162,20 @@ def test_what_is_no_hand_out_is_refused_and_nothing_changes(mine, new, tmp_path,
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_a_zip_that_is_no_hand_out_is_called_by_the_name_that_was_given(mine, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("a.txt", "no hand-out")
+    with pytest.raises(WorkbookError, match=r"photos\.zip is no hand-out of a class"):
+        update(mine, tmp_path / "photos.zip")
+
+
+def test_other_models_have_to_be_fetched(mine, new, tmp_path):
+    assert not any("labs fetch" in line for line in update(mine, new))
+    files = {"data__catalog_dot_toml": "[models.chat]", "notebooks__04_dot_ipynb": notebook("x = 2", "answer = ...")}
+    other = hand_out(tmp_path / "other", **files)
+    assert any("run labs fetch" in line for line in update(mine, other))
+
+
 def test_a_folder_that_is_no_hand_out_is_not_updated(new, tmp_path):
     (tmp_path / "anything").mkdir()
     with pytest.raises(WorkbookError, match="no hand-out of a class"):

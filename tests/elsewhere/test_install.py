@@ -1,8 +1,12 @@
 """The ways in that README and Binder name, run as a newcomer would, as far as this machine can."""
 
+import json
 import re
 import shlex
 import subprocess
+import time
+import urllib.request
+from pathlib import Path
 
 import yaml
 
@@ -71,31 +75,70 @@ def numbers(said: str) -> list[str]:
     return [number for number in chapters() if any(first <= number <= (last or first) for first, last in found)]
 
 
+def pages_opened(words: list[str], clone: Path, own: Path, variables: dict[str, str]) -> tuple[str, bytes, bytes]:
+    """Start JupyterLab with a command; return the address for the browser, the page there, and what its file is."""
+    places = {"JUPYTER_RUNTIME_DIR": str(own), "JUPYTER_CONFIG_DIR": str(own / "config")}
+    more = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    server = subprocess.Popen([*words, *more], cwd=clone, env=variables | places)
+    try:
+        address, end = None, time.monotonic() + 120
+        while not address and server.poll() is None and time.monotonic() < end:
+            time.sleep(0.2)
+            found = [file.read_text() for file in own.glob("jpserver-file-to-run-*-open.html")]
+            address = re.search(r'href="(.*?)"', "".join(found))
+        assert address, "JupyterLab did not start; its log is above."
+        both = (address[1], address[1].replace("/lab/tree/", "/api/contents/"))
+        return address[1], *(urllib.request.urlopen(one, timeout=60).read() for one in both)
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
 @asked_for
 def test_plain_pip_as_in_the_readme(tmp_path):
-    """A clone, README's lines, and the first chapter runs."""
+    """A clone, README's lines: JupyterLab opens the first chapter, and it runs."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
-    clone = tmp_path / "clone"
-    home = {"LABS_HOME": str(tmp_path / "home")}
-    for words in block("sh", 1):
-        if words[0] != ".venv/bin/jupyter":
-            subprocess.run(words, cwd=clone, env=outside(clone / ".venv" / "bin" / "python", **home), check=True)
-    words = [".venv/bin/jupyter", "execute", "--timeout=600", "notebooks/00_start_here.ipynb"]
-    subprocess.run(words, cwd=clone, env=outside(clone / ".venv" / "bin" / "python", **home), check=True)
+    clone, first = tmp_path / "clone", "notebooks/00_start_here.ipynb"
+    variables = outside(clone / ".venv" / "bin" / "python", LABS_HOME=str(tmp_path / "home"))
+    *steps, lab = block("sh", 1)
+    for words in steps:
+        subprocess.run(words, cwd=clone, env=variables, check=True)
+    assert lab == [".venv/bin/jupyter", "lab", first]
+    address, page, file = pages_opened(lab, clone, tmp_path / "jupyter", variables)
+    assert "/lab/tree/00_start_here.ipynb?" in address and b"<title>JupyterLab</title>" in page
+    assert json.loads(file)["type"] == "notebook"
+    words = [".venv/bin/jupyter", "execute", "--timeout=600", first]
+    subprocess.run(words, cwd=clone, env=variables, check=True)
+
+
+def binders_program(folder: Path, clone: Path) -> str:
+    """The Dockerfile that repo2docker, Binder's own program, makes of the clone; it needs no Docker for that."""
+    python = fresh(folder)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "jupyter-repo2docker"], check=True)
+    someone = ["--user-id", "1000", "--user-name", "learner"]
+    words = [python.with_name("repo2docker"), "--no-build", "--debug", *someone, str(clone)]
+    run = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return run.stdout
 
 
 @asked_for
 def test_binders_steps(tmp_path):
-    """requirements.txt from the root of the clone, then postBuild, then a chapter."""
+    """What repo2docker would run in the clone, run in a fresh environment; then a chapter."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
     clone, python = tmp_path / "clone", fresh(tmp_path / "venv")
-    variables = outside(python, LABS_HOME=str(tmp_path / "home"))
-    requirements = (clone / ".binder" / "requirements.txt").read_text()
+    dockerfile = binders_program(tmp_path / "repo2docker", clone)
+    wanted = (clone / ".binder" / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert f"Building conda environment for python={wanted}\n" in dockerfile
+    # Only behind this line does the whole repository lie there, which an editable install needs.
+    steps = re.findall(r"^RUN (.*)$", dockerfile.split("# Copy stuff.")[1], re.MULTILINE)
+    assert [words[0].rpartition("/")[2] for words in map(shlex.split, steps)] == ["pip", "chmod", "postBuild"]
     # PyTorch's own index is not asked here: a test reaches the learner's package index only.
-    (clone / ".binder" / "offline.txt").write_text(re.sub(r"^--extra-index-url.*\n", "", requirements, flags=re.M))
-    for words in (
-        [str(python), "-m", "pip", "install", "--quiet", "-r", ".binder/offline.txt", "nbclient", "ipykernel"],
-        ["./.binder/postBuild"],
-        ["jupyter", "execute", "--timeout=600", "notebooks/00_start_here.ipynb"],
+    requirements = clone / ".binder" / "requirements.txt"
+    requirements.write_text(re.sub(r"^--extra-index-url.*\n", "", requirements.read_text(), flags=re.MULTILINE))
+    variables = outside(python, LABS_HOME=str(tmp_path / "home"), KERNEL_PYTHON_PREFIX=str(python.parents[1]))
+    for step in (
+        "pip install --quiet nbclient ipykernel",  # what is in Binder's image before
+        *steps,
+        "jupyter execute --timeout=600 notebooks/00_start_here.ipynb",
     ):
-        subprocess.run(words, cwd=clone, env=variables, check=True)
+        subprocess.run(step, shell=True, cwd=clone, env=variables, check=True)

@@ -16,6 +16,26 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+# Starts a chapter; then says whether the Hub's client is offline, and a random number of each library.
+START = (
+    "import labs_utils as lab; lab.start('04'); from huggingface_hub.constants import HF_HUB_OFFLINE; "
+    "import random, numpy, torch; "
+    "print(HF_HUB_OFFLINE); print(random.random(), numpy.random.rand(), torch.rand(1).item())"
+)
+
+
+@pytest.fixture(scope="module")
+def offline() -> list[str]:
+    """The lines that a new process prints in the mode that nobody has to ask for."""
+    return run(START).stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def hub() -> list[str]:
+    """The lines that another one prints in hub mode."""
+    return run(START, LABS_MODE="hub").stdout.splitlines()
+
+
 def test_importing_brings_in_no_heavy_library():
     heavy = "{'torch', 'transformers', 'numpy', 'IPython'}"
     code = f"import labs_utils, sys; dir(labs_utils); print(sorted({heavy} & set(sys.modules)))"
@@ -29,19 +49,15 @@ def test_every_public_name_has_a_home():
         lab.strat  # noqa: B018
 
 
-def test_start_prints_two_short_lines_with_chapter_mode_and_versions():
-    first, second = run("import labs_utils as lab; lab.start('04')").stdout.splitlines()
+def test_start_prints_two_short_lines_with_chapter_mode_and_versions(offline):
+    first, second = offline[:-2]
     assert all(part in first for part in ("Chapter 04", "Tokenizers", "offline"))
     assert all(part in second for part in ("transformers 5", "torch 2", "Python 3"))
     assert max(len(first), len(second)) < 90  # what a notebook shows unbroken at 1280 pixels
 
 
-def test_offline_mode_keeps_the_libraries_offline_and_hub_mode_does_not():
-    code = (
-        "import labs_utils as lab; lab.start('04'); from huggingface_hub.constants import HF_HUB_OFFLINE as f; print(f)"
-    )
-    assert run(code).stdout.split()[-1] == "True"
-    assert run(code, LABS_MODE="hub").stdout.split()[-1] == "False"
+def test_offline_mode_keeps_the_libraries_offline_and_hub_mode_does_not(offline, hub):
+    assert (offline[-2], hub[-2]) == ("True", "False")
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTPS_PROXY"])
@@ -51,6 +67,9 @@ def test_a_socks_proxy_does_not_stop_the_clients_of_a_hub(name):
         "import httpx; httpx.Client().close(); print('made')"
     )
     assert run(code, **{name: "socks5://127.0.0.1:9"}).stdout.split()[-1] == "made"
+
+
+def test_another_proxy_is_kept_and_in_hub_mode_each_one():
     kept = "import labs_utils as lab, os; lab.start('13'); print(os.environ.get('http_proxy'))"
     assert run(kept, http_proxy="http://127.0.0.1:9").stdout.split()[-1] == "http://127.0.0.1:9"
     assert run(kept, http_proxy="socks5://127.0.0.1:9", LABS_MODE="hub").stdout.split()[-1] == "socks5://127.0.0.1:9"
@@ -91,12 +110,8 @@ def test_a_wrong_chapter_number_lists_the_chapters(number):
         lab.start(number)
 
 
-def test_start_fixes_every_seed():
-    code = (
-        "import labs_utils as lab; lab.start('04'); import random, numpy, torch;"
-        "print(random.random(), numpy.random.rand(), torch.rand(1).item())"
-    )
-    assert run(code).stdout.splitlines()[1:] == run(code).stdout.splitlines()[1:]
+def test_start_fixes_every_seed(offline, hub):
+    assert len(offline[-1].split()) == 3 and offline[-1] == hub[-1]
 
 
 def test_expect_error_complains_when_nothing_is_raised():

@@ -53,12 +53,15 @@ def grams(text: str) -> frozenset:
 
 def near_duplicates(texts: list[str]) -> int:
     """How many texts have an earlier one with a Jaccard similarity of 3-grams of at least 0.8."""
-    seen, places, found = [grams(text) for text in texts], defaultdict(list), 0
-    for index, own in enumerate(seen):
-        shared = Counter(other for gram in own for other in places[gram])
-        found += any(count / len(own | seen[other]) >= 0.8 for other, count in shared.items())
-        for gram in own:
-            places[gram].append(index)
+    seen, places, found = [grams(text) for text in texts], defaultdict(set), 0
+    common = Counter(gram for own in seen for gram in own)
+    for own in seen:
+        # At most a fifth of either can be missing in the other, so one of the rarest grams, a fifth and one, is shared.
+        rarest = sorted(own, key=lambda gram: (common[gram], gram))[: len(own) // 5 + 1]
+        candidates = set().union(*(places[gram] for gram in rarest))
+        found += any(len(own & other) / len(own | other) >= 0.8 for other in candidates)
+        for gram in rarest:
+            places[gram].add(own)
     return found
 
 

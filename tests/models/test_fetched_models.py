@@ -78,11 +78,9 @@ def test_the_encoder_agrees_with_matrix_products_by_hand(encoder):
     ids = tokenizer("query: 这家酒店很好, et le café aussi.")["input_ids"]
     with torch.inference_mode():
         got = model(torch.tensor([ids])).last_hidden_state[0].numpy()
-    weights = {
-        name: values.astype("float64")
-        for name, values in load_file(f"{catalog.checkpoint('multilingual-encoder')}/model.safetensors").items()
-    }
-    x = weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.position_embeddings.weight"][: len(ids)]
+    weights = load_file(f"{catalog.checkpoint('multilingual-encoder')}/model.safetensors")
+    x = weights["embeddings.word_embeddings.weight"][ids].astype("float64")  # what is computed with it is float64, too
+    x = x + weights["embeddings.position_embeddings.weight"][: len(ids)]
     x = normal(x + weights["embeddings.token_type_embeddings.weight"][0], weights, "embeddings.LayerNorm")
     for layer in range(12):
         own = f"encoder.layer.{layer}."

@@ -81,7 +81,7 @@ VALUES = {
     "a set": {"a", 1},
     "a namespace": SimpleNamespace(shape="square", dtype=None),
     "an untouchable object": Untouchable(),
-    "a huge list": [0] * 1_000_000,
+    "a huge list": [0] * 100_000,
 }
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -12,11 +13,13 @@ from labs_utils.chapters import chapters
 SOURCES = {number: one.lesson for number, one in chapters().items()}
 
 
+@cache
 def cells(path: Path) -> list:
     """The cells of a chapter's source."""
     return jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent").cells
 
 
+@cache
 def imports(path: Path) -> str:
     """Every import statement at the top level of a chapter's code cells, except the helper package's own."""
     found = []

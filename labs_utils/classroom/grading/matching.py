@@ -14,7 +14,7 @@ from types import CodeType
 from labs_utils.classroom.handing.submitted import Cell
 from labs_utils.exercises.vocabulary import names_in
 
-_LONGEST = 200_000  # characters in one cell: more is no answer, and takes long to parse
+_LONGEST = 50_000  # characters in one cell: more is no answer, and takes long to parse
 _CHECK = re.compile(r'^lab\.check\("(\d+\.\d+)", (.+)\)\s*$', re.DOTALL)
 
 

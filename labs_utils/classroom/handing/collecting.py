@@ -56,7 +56,7 @@ class Collected:
     ignored: int = 0
 
     def __str__(self) -> str:
-        lines = [f"{len(self.kept)} new submissions, {len(self.known)} known before, {len(self.problems)} to look at."]
+        lines = [f"New: {len(self.kept)}. Known before: {len(self.known)}. To look at: {len(self.problems)}."]
         lines += [f"Handed in at: {clock} ({count})." for clock, count in self.clocks.items()]
         lines += [f"{self.ignored} other files were left alone."] if self.ignored else []
         return "\n".join([*lines, *(f"{shown(one['original'])}: {one['sentence']}" for one in self.problems)])

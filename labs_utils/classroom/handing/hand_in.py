@@ -90,7 +90,7 @@ class Receipt:
 def hand_in(chapter: str | None = None, notebook: str | Path | None = None, share_hints: bool = False) -> Receipt:
     """Hand in a chapter's notebook as it was saved last, and return the receipt. Save first: Ctrl+S.
 
-    Handing in twice keeps both; the last in time counts.
+    Handing in twice keeps both; the last one before the deadline counts.
 
     Args:
         chapter: if given, the chapter that the notebook has to be.

@@ -184,18 +184,19 @@ Run the cells from the top, and add cells wherever you like. An exercise has a s
 answer there, and run the cell below it, which checks it and says what is not right yet. `lab.hint("{exercise}")` shows
 a hint, `lab.progress()` what you have done.
 
+`labs` below is `.venv/bin/labs`, on Windows `.venv\\Scripts\\labs`.
+
 ## Hand in
 Save the notebook (Ctrl+S), then run `lab.hand_in()` in a new cell, or `labs hand-in notebooks/{first}` in the
-terminal. With your class's Hub (your teacher gives you `LABS_HUB` and `LABS_HUB_TOKEN`, set both before you start) you
-get a receipt. Without one it writes a file `hand-in_….ipynb` beside the notebook: upload that.
+terminal. On your class's JupyterHub, or where your teacher gave you `LABS_HUB` and `LABS_HUB_TOKEN` to set before you
+start, that hands it in, and you get a receipt. Elsewhere it writes a file `hand-in_….ipynb` beside the notebook:
+upload that.
 Hand in as often as you like; {counts}.
 
 ## When a corrected chapter arrives
 Close the notebooks, then run `labs update` in this folder, with the new zip or folder behind it. Your answers and your
 own cells stay; what it changes is kept beside it first. Don't unpack a new hand-out over this one.
 (Where nbgitpuller brings the notebooks, git merges them, and there is nothing to run.)
-
-`labs` is `.venv/bin/labs`, on Windows `.venv\\Scripts\\labs`.
 """
 
 
@@ -215,7 +216,7 @@ def readme(course: Course, roles: set[tuple[str, str]]) -> str:
         first=first,
         stub=STUB,
         exercise=next(iter(course.points)),
-        counts="the last in time counts" if late else "the last one counts",
+        counts="the last one before the deadline counts" if late else "the last one counts",
     )
 
 

@@ -38,16 +38,16 @@ def recognise(path: Sequence[str], students: Mapping[str, Student]) -> tuple[str
     >>> class_of_two = {"s01": Student("s01", "Student One", ""), "s02": Student("s02", "Élève Deux", "")}
     >>> recognise(["all.zip", "Eleve Deux_4711_assignsubmission_file_", "04_tokenizers.ipynb"], class_of_two)
     ('s02', '')
-    >>> recognise(["Downloads", "04_tokenizers.ipynb"], class_of_two)[1]
-    'Its name and its folders name nobody on the roster. Put the id in front, such as s01_04_tokenizers.ipynb.'
+    >>> recognise(["Downloads", "04_tokenizers.ipynb"], class_of_two)[1].partition(". ")[0]
+    'Its name and its folders name nobody on the roster'
     """
     by_platform = [part for part in path[:1] if _MOODLE.match(part) or _CANVAS.match(part)]
     said = [(part, who) for part in [*by_platform, *path[1:]] if (who := named_in(part, students))]
     if not said:
         said = [(part, who) for part in path[:1] if (who := named_in(part, students))]
     if not said:
-        example = f"{next(iter(students), 's01')}_{path[-1]}"
-        return "", f"Its name and its folders name nobody on the roster. Put the id in front, such as {example}."
+        cure = f"Put the id in front, such as ID_{path[-1]}, or add the student with labs class add-student."
+        return "", f"Its name and its folders name nobody on the roster. {cure}"
     agreed = set.intersection(*(who for _, who in said))
     if len(agreed) == 1:
         return agreed.pop(), ""

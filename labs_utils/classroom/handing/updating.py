@@ -35,25 +35,27 @@ def update(folder: Path, new: Path) -> list[str]:
     Raises:
         WorkbookError: `folder` or `new` is no hand-out, or both are the same; nothing has changed then.
     """
-    known = _listed(folder)
+    known = _listed(folder, folder)
     with _opened(new) as source:
         if source.resolve() == folder.resolve():
             raise WorkbookError(
                 f"{new} is the folder that you work in. Name the new hand-out: a zip or another folder."
             )
-        listed, stamp = _listed(source), time.strftime("%Y%m%d-%H%M%S")
+        listed, stamp = _listed(source, new), time.strftime("%Y%m%d-%H%M%S")
         merged = {name: _merged(name, folder, source) for name in listed if _is_notebook(name)}
         said = [f"{name}: {note}" for name, (_, notes) in merged.items() for note in notes]
         for name in listed:
             content = merged[name][0] if name in merged else (source / name).read_bytes()
             said += _put(folder / name, content, stamp, known.get(name))
-        for name in known.keys() - listed.keys():
+        for name in sorted(known.keys() - listed.keys()):
             said += _withdraw(folder / name, known[name])
         # Last, so that an update that was interrupted is begun again from what was given before.
         for file in sorted((source / GIVEN).iterdir()):
             replace_file(folder / GIVEN / file.name, file.read_bytes())
     if known.get("pyproject.toml") != listed.get("pyproject.toml"):
         said.append("What has to be installed has changed: install once more, as README.md says.")
+    if known.get("data/catalog.toml") != listed.get("data/catalog.toml"):
+        said.append("The chapters use other models or data than before: run labs fetch once more.")
     return said or ["You have this version already."]
 
 
@@ -66,8 +68,8 @@ def _is_notebook(name: str) -> bool:
     return name.startswith("notebooks/") and name.endswith(".ipynb")
 
 
-def _listed(folder: Path) -> dict[str, str]:
-    """The files of a hand-out, each with its sha256."""
+def _listed(folder: Path, named: Path) -> dict[str, str]:
+    """The files of a hand-out, each with its sha256. `named` is what whoever updates calls it."""
     try:
         files = json.loads(read_text(folder / GIVEN / FILES))["files"]
         names = [PurePosixPath(name) for name in files]
@@ -76,8 +78,8 @@ def _listed(folder: Path) -> dict[str, str]:
         return {str(name): str(digest) for name, digest in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise WorkbookError(
-            f"{folder} is no hand-out of a class: its {GIVEN}/{FILES}, the list of its files, can't be "
-            "read. Name the folder or the zip that your teacher gave you."
+            f"{named} is no hand-out of a class: its {GIVEN}/{FILES}, the list of its files, can't be read. Name the "
+            "folder or the zip that your teacher gave you, and use the labs of the folder that you work in."
         ) from None
 
 
@@ -94,7 +96,8 @@ def _opened(new: Path) -> Iterator[Path]:
                     raise WorkbookError(f"{new} holds more than {_LARGEST / 1e6:.0f} MB: it is no hand-out of a class.")
                 archive.extractall(place)  # keeps names inside the folder
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise WorkbookError(f"{new} could not be read as a folder or a zip: {error}. Download it again.") from None
+            why = getattr(error, "strerror", None) or error
+            raise WorkbookError(f"{new} could not be read as a folder or a zip: {why}. Download it again.") from None
         inside = list(Path(place).glob(f"**/{GIVEN}"))
         yield inside[0].parent if inside else Path(place)
 

@@ -26,6 +26,7 @@ _DECIMALS = 2
 # Headers of what Canvas computes: new assignments stand before them, as in its own export.
 _COMPUTED = re.compile(r"(Current|Final|Override) (Score|Points|Grade|Status)")
 _OURS = re.compile(r'<div class="workbook">.*?</div>', re.DOTALL)
+_TEST_STUDENT = "Student, Test"  # Canvas's own line, for trying things out
 _KEPT = ("ex", "n/a")  # Canvas: excused, and not assigned to this student
 
 
@@ -320,7 +321,7 @@ def _students(sheet: _Sheet, course: Course, start: int) -> dict[int, str]:
         student = next(iter(named - {None}), None)
         if student and len(named - {None}) == 1:
             found[at] = student
-        elif any(cell.strip() for cell in row):
+        elif any(cell.strip() for cell in row) and row[0].strip() != _TEST_STUDENT:
             strangers.append(_named(row, at, [by_id[0], by_mail[0]]))
     twice = {student for student, count in Counter(found.values()).items() if count > 1}
     if not found:
