@@ -1,6 +1,7 @@
 """The `labs` command: `labs fetch`, `progress`, `catalog`, `hub`, `class`; for authors `labs build` and `labs seal`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _COMMANDS[chosen.command](chosen)
     except WorkbookError as error:
         print(f"labs: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the lines, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
