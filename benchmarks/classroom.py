@@ -21,7 +21,8 @@ from labs_utils.paths import ROOT
 
 STUDENTS = 30
 _EVERY = 0.5  # seconds between two looks at the processes
-_GRADE = "import sys; from pathlib import Path; from labs_utils.classroom import course, grading\n"
+_GRADE = "import sys; from pathlib import Path; from labs_utils.classroom import course\n"
+_GRADE += "from labs_utils.classroom.grading import grading\n"
 _GRADE += "if __name__ == '__main__': grading.grade(course.read(Path(sys.argv[1])))"
 
 

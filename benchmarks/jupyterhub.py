@@ -38,7 +38,8 @@ model = AutoModel.from_pretrained(encoder, revision=encoder.revision)
 with torch.no_grad():
     model(**tokenizer(["One sentence, to run it once."], return_tensors="pt"))
 """
-_RUN = "import sys; from pathlib import Path; from labs_utils.classroom import course, jupyterhub; "
+_RUN = "import sys; from pathlib import Path; from labs_utils.classroom import course; "
+_RUN += "from labs_utils.classroom.serving import jupyterhub; "
 _RUN += "jupyterhub.serve(course.read(Path(sys.argv[1])), port=int(sys.argv[2]))"
 
 

@@ -24,7 +24,7 @@ from tests.classroom import made
 refusal = sandbox.refusal()
 pytestmark = pytest.mark.skipif(bool(refusal), reason=refusal)
 
-CELL, CHAPTER = 8.0, 90.0  # seconds that an answer, and a notebook, may take here
+CELL, CHAPTER = 4.0, 90.0  # seconds that an answer, and a notebook, may take here
 NAMES = {
     "4.1": "count_pairs", "4.2": "merge_pair", "4.3": "bpe", "4.4": "wordpiece_word", "4.5": "pack", "4.6": "windows",
     "4.7": "tokens_of_span",
