@@ -291,6 +291,8 @@ def _judge_file(result: Connection, one: Submission, sandboxed: bool, limits: tu
     resource.setrlimit(resource.RLIMIT_DATA, (sandbox.MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
         found = judge_notebook(one.chapter, one.file.read_bytes(), sandboxed)
+    except WorkbookError as error:  # this machine's fault, and not the submission's
+        found = _nothing(chapter(one.chapter), str(error)) | {"judges": ""}
     except Exception as error:
         found = _nothing(chapter(one.chapter), _failure(error))
     with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
@@ -306,9 +308,13 @@ def _is_judged(course: Course, submission: Submission, key: str) -> bool:
 
 
 def _write(course: Course, submission: Submission, result: dict, key: str) -> None:
-    """Write a result. After a regrade by other judges it also holds the statuses from before."""
+    """Write a result. After a regrade by other judges it also holds the statuses from before.
+
+    A result that names no judges is made anew by the next run.
+    """
     path = result_file(course, submission)
-    old = read_json(path).get("exercises", {})
+    before = read_json(path)
+    old = before.get("exercises", {}) if before.get("judges") else {}
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     content = {
         "student": submission.student,

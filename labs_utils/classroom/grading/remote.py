@@ -377,8 +377,10 @@ def absorb(mine: Any, changed: dict | None) -> None:
         own = dict([*mine.named_parameters(), *mine.named_buffers()])
         for name, one in changed["weights"].items():
             absorb(own[name], one)
-        for part, training in zip(mine.modules(), changed["training"], strict=True):
+        for part, training, hooks in zip(mine.modules(), changed["training"], changed["hooks"], strict=True):
             part.training = training is True
+            for _ in range(min(int(hooks), 100) - len(part._forward_hooks) - len(part._forward_pre_hooks)):
+                part.register_forward_hook(lambda *_: None)  # in the place of one that was left over there
     elif "groups" in changed and isinstance(mine, torch.optim.Optimizer):
         for group, weights in zip(mine.param_groups, changed["groups"], strict=True):
             for one, new in zip(group["params"], weights, strict=True):
@@ -396,6 +398,12 @@ def absorb(mine: Any, changed: dict | None) -> None:
             mine.grad = decode(changed["gradient"])
     elif "value" in changed:
         _refill(mine, decode(changed["value"]))
+    elif "format" in changed:
+        kind, columns = changed["format"]
+        mine.set_format(kind if kind in (None, "torch", "numpy", "pandas", "arrow") else None, columns)
+    elif "parts" in changed:
+        for name in ("predictions", "label_ids"):
+            absorb(getattr(mine, name), changed["parts"][name])
 
 
 def _refill(mine: Any, new: Any) -> None:

@@ -119,6 +119,8 @@ class Worker:
             except BaseException as error:  # whatever an answer raises is for the student to read
                 told = {"error": Encoder().encode_error(error)}
         after = [_after(one) for one in known]
+        for one in _hooks_on_all():  # they would be there for the next answer, too
+            one.clear()
         return told | {
             "printed": bool(heard.getvalue().strip()),
             "inputs": [new if new != old else None for old, new in zip(before, after, strict=True)],
@@ -279,7 +281,9 @@ def _after(value: Any) -> Any:
     if isinstance(value, torch.nn.Module):
         weights = {name: _after(one) for name, one in [*value.named_parameters(), *value.named_buffers()]}
         modes = [part.training for part in value.modules()]
-        return {"weights": weights, "training": modes, "account": _account(value)}
+        hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in value.modules()]
+        hooks[0] += sum(len(one) for one in _hooks_on_all())
+        return {"weights": weights, "training": modes, "hooks": hooks, "account": _account(value)}
     if isinstance(value, torch.optim.Optimizer):
         groups = [[_after(one) for one in group["params"]] for group in value.param_groups]
         return {"groups": groups, "account": _account(value)}
@@ -292,7 +296,18 @@ def _after(value: Any) -> Any:
     if isinstance(value, list | dict | set) or type(value).__name__ == "ndarray":
         with contextlib.suppress(TooLarge):
             return {"value": Encoder().encode(value)}
+    if type(value).__name__ == "Dataset" and hasattr(value, "set_format"):
+        return {"format": [value.format["type"], list(value.format["columns"])]}
+    if type(value).__module__.startswith("transformers.") and hasattr(value, "predictions"):
+        return {"parts": {name: _after(getattr(value, name)) for name in ("predictions", "label_ids")}}
     return None
+
+
+def _hooks_on_all() -> list[dict]:
+    """The hooks that are called for every module there is."""
+    from torch.nn.modules import module
+
+    return [module._global_forward_hooks, module._global_forward_pre_hooks]
 
 
 def _holds_tensors(value: Any) -> bool:
