@@ -25,6 +25,7 @@ refusal = sandbox.refusal()
 pytestmark = pytest.mark.skipif(bool(refusal), reason=refusal)
 
 CELL, CHAPTER = 4.0, 90.0  # seconds that an answer, and a notebook, may take here
+LONGER = f"longer than {CELL:.0f} seconds"
 NAMES = {
     "4.1": "count_pairs", "4.2": "merge_pair", "4.3": "bpe", "4.4": "wordpiece_word", "4.5": "pack", "4.6": "windows",
     "4.7": "tokens_of_span",
@@ -135,7 +136,9 @@ for path in ("/", "/dev", "/etc", "/usr", "/root", os.path.dirname(ROOT), ROOT, 
              f"{ROOT}/labs_utils/__init__.py", f"{ROOT}/pyproject.toml", f"{ROOT}/data/catalog.toml", sys.executable,
              "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/dev/mem",
              "/dev/sda", "/dev/vda", "/dev/kmsg", "/dev/fuse"):
-    attempt(f"write {path}", lambda: write(path))
+    # Below /tmp, what leads to a shown folder is the sandbox's own memory, as /tmp is.
+    if not (path.startswith("/tmp") and os.stat(path).st_dev == os.stat("/tmp").st_dev):
+        attempt(f"write {path}", lambda: write(path))
 attempt("write to the teacher's terminal", lambda: os.readlink("/proc/1/fd/2") != "/dev/null" and write("/proc/1/fd/2"))
 attempt("a port of the host", lambda: tcp(("127.0.0.1", HOST["port"])))
 attempt("an address", lambda: tcp(("192.0.2.1", 80)))
@@ -302,7 +305,7 @@ TABLE = {
             "4.2": "import time\nwhile True: time.sleep(1)",
             "4.3": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
         },
-        told={"4.1": "longer than 8 seconds", "4.2": "longer than 8 seconds", "4.3": "longer than 8 seconds"},
+        told={"4.1": LONGER, "4.2": LONGER, "4.3": LONGER},
     ),
     "no end, later": Row(
         {
@@ -318,7 +321,7 @@ TABLE = {
             "threading.Thread(target=time.sleep, args=[1000]).start()\nreturn []",
             "4.4": (WORKER, 'while True: forge(b\'{"ask": 0, "method": "__call__", "inputs": [], "options": {}}\')'),
         },
-        told={"4.1": "longer than 8 seconds", "4.2": "longer than 8 seconds", "4.4": "longer than 8 seconds"},
+        told={"4.1": LONGER, "4.2": LONGER, "4.4": LONGER},
     ),
     "more than its share": Row(
         {
