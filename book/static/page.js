@@ -74,7 +74,10 @@ function labelCells() {
   for (const table of document.querySelectorAll(".pst-scrollable-table-container > table")) {
     const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
     table.classList.toggle("stacks", names.length === 3);
-    for (const cell of table.querySelectorAll("tbody td")) cell.dataset.column = names[cell.cellIndex] ?? "";
+    for (const cell of table.querySelectorAll("tbody td")) {
+      cell.dataset.column = names[cell.cellIndex] ?? "";
+      cell.classList.toggle("blank", !cell.textContent.trim() && !cell.querySelector("img, svg"));
+    }
   }
 }
 

@@ -219,6 +219,13 @@ def test_a_table_of_three_columns_is_a_list_in_a_narrow_window(running):
         assert table.locator("td").nth(1).evaluate(label) == '"today: "'
 
 
+def test_a_cell_that_is_empty_has_no_label_in_such_a_list(running):
+    with offline_page(running, 390, 900) as (page, _):
+        page.goto(address("04_tokenizers.html"))
+        shown = page.locator("table.stacks").first.locator("td:visible")
+        assert shown.count() > 3 and all(text.strip() for text in shown.all_text_contents())
+
+
 def test_printed_sentences_wrap_and_columns_scroll(running):
     with offline_page(running, 390, 900) as (page, _):
         page.goto(address("04_tokenizers.html"))
