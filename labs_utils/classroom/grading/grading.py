@@ -275,6 +275,7 @@ def _received(mine: Connection, process: Any, own: Chapter) -> dict[str, Any]:
     except (EOFError, OSError):
         return _nothing(own, "The judge's process ended while it judged this notebook. Look at it by hand.")
     finally:
+        process.join(2)  # whoever sent a result ends by itself, and tidies up
         process.kill()
         process.join()
         mine.close()
